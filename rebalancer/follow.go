@@ -63,6 +63,7 @@ func (e *Engine) pass(ctx context.Context, statuses <-chan struct{}, d time.Dura
 		case <-statuses:
 			e.noteChange()
 			e.wake.Wake()
+			e.news.Wake() // it is read after this time, too
 		case <-over:
 			return true
 		}

@@ -12,6 +12,7 @@ import (
 // Grant ends flights that are released: deletes are forgotten, the rest goes to its destination if
 // that is open and has room, and else to the pool, from where it is placed again.
 type Grant struct {
+	Move *Move
 	// Granted is told what an ordinal received, Pooled what has come back to the pool.
 	Granted func(n int, takes []protocol.Take)
 	Pooled  func(take protocol.Take)
@@ -52,13 +53,13 @@ func (s *Grant) Next(v *View) Proposal {
 			p.add(Job{Multi: m, Then: func(time.Time) { s.Pooled(take) }}, err)
 		}
 	}
-	taken := map[string]bool{} // pieces
+	taken, revoking := map[string]bool{}, s.Move.revoking(v) // pieces
 	for _, n := range slices.Sorted(maps.Keys(l.grants)) {
 		at := v.writableAt(n)
 		if more := l.later[n]; more.After(at) {
 			at = more
 		}
-		if more := l.oldest[n].Add(v.Orders.ListInterval() / 2); l.awaited[n] && more.After(at) {
+		if more := l.oldest[n].Add(gather(v)); (revoking || l.awaited[n]) && more.After(at) {
 			at = more
 		}
 		if v.Now.Before(at) {
@@ -77,6 +78,10 @@ func (s *Grant) Next(v *View) Proposal {
 	}
 	return p
 }
+
+// gather is how long what is released is in flight at most while more is to be acknowledged: Move
+// revokes for less.
+func gather(v *View) time.Duration { return v.Orders.ListInterval() * 3 / 4 }
 
 // survey sorts what is released. p says what the first of the others waits for, and comes again
 // when the next will be released if only time is lacking.

@@ -35,8 +35,7 @@ type Move struct {
 	// more resources may be; negative: any number.
 	due  []int
 	room int
-	// group is when the first of what is granted next was revoked.
-	group time.Time
+	pacer
 }
 
 // Next implements Step.
@@ -113,16 +112,13 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 		p.Blocked = "a limit is reached: resources in flight, or moves per minute"
 		return p
 	}
-	if s.group = oldest(v, w); !s.inPace(v) {
-		p.again(s.group.Add(v.Orders.ListInterval()))
-		return p
-	}
+	s.look(v, w)
 	s.due = slices.DeleteFunc(w.Pending.Sources(), func(n int) bool {
 		why := v.Releases.Fixed(n)
 		if why != "" {
 			p.block(fmt.Sprintf("waiting for instance %d: %s", n, why))
 		}
-		return why != "" || !v.abandoned(n) && (!v.writable(n, &p) || !v.soonGranted(w.Pending[n].To, &p))
+		return why != "" || !v.abandoned(n) && (!v.writable(n, &p) || !s.inPace(v, &p) || !v.soonGranted(w.Pending[n].To, &p))
 	})
 	for _, n := range s.due {
 		// before the first batch: until the last one nothing leaves a list but by them
@@ -134,10 +130,13 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 // revoke adds the next batch to p.
 func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 	p.More = true
-	for ; len(s.due) > 0 && !p.full() && s.room != 0 && s.inPace(v); s.due = s.due[1:] {
+	for ; len(s.due) > 0 && !p.full() && s.room != 0; s.due = s.due[1:] {
 		n, bytes := s.due[0], RevokeBytes
-		if v.abandoned(n) {
+		switch {
+		case v.abandoned(n):
 			bytes = abandonedBytes
+		case !s.inPace(v, &p):
+			continue
 		}
 		ids, to := w.Next(n, s.room, bytes)
 		if len(ids) == 0 {
@@ -145,6 +144,9 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 		}
 		if s.room > 0 {
 			s.room -= len(ids)
+		}
+		if !v.abandoned(n) {
+			s.waiting++
 		}
 		m, err := protocol.Revoke(v.State, n, ids, to, v.Pod(n))
 		flight := protocol.FlightName(n, v.State.NextTimes(n))
@@ -169,49 +171,6 @@ const abandonedBytes = RevokeBytes / 8
 // not work.
 func (v *View) abandoned(n int) bool {
 	return !v.Orders.Stays(n) && (slices.Contains(v.Orders.Reassign, n) || release.AssumedDead(v.Orders, n))
-}
-
-// What is revoked has no owner until its instance has acknowledged it and the next owner's list may
-// be written. So no more is revoked than the next write of that list can give: for the first half of
-// the time between two writes, and again when half of it is left.
-
-// oldest is when the first was revoked of what is in flight of a wave, but for what instances take
-// their time to acknowledge; now, if there is nothing.
-func oldest(v *View, w *wave.Running) time.Time {
-	first := v.Now
-	for _, f := range w.InFlight(v.State) {
-		at := w.RevokedAt(f.Name)
-		if v.Now.Sub(at) < v.Orders.ListInterval() && at.Before(first) {
-			first = at
-		}
-	}
-	return first
-}
-
-// inPace says that what is revoked now will be granted with what is in flight already.
-func (s *Move) inPace(v *View) bool {
-	return v.Orders.HandOff != config.HandOffAcknowledged || v.Now.Sub(s.group) < v.Orders.ListInterval()/2
-}
-
-// soonGranted says whether a list of those that receive may be written soon. If not, p comes again
-// when it is so.
-func (v *View) soonGranted(to []int, p *Proposal) bool {
-	if v.Orders.HandOff != config.HandOffAcknowledged {
-		return true
-	}
-	soon := v.Now.Add(v.Orders.ListInterval() / 2)
-	var first time.Time
-	for _, n := range to {
-		at := v.writableAt(n)
-		if !at.After(soon) {
-			return true
-		}
-		if first.IsZero() || at.Before(first) {
-			first = at
-		}
-	}
-	p.again(first.Add(-v.Orders.ListInterval() / 2))
-	return false
 }
 
 // suspendedWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked
@@ -336,4 +295,87 @@ func (s *Move) Progress(v *View, p *orders.Progress) {
 		end := v.Now.Add(time.Duration(float64(p.Left+p.Beyond) / p.PerMinute * float64(time.Minute))).UTC().Truncate(time.Second)
 		p.EstimatedEnd = &end
 	}
+}
+
+// pacer keeps a wave whose instances acknowledge from revoking more than the next write of a list
+// can grant: what is revoked has no owner until then. So it revokes for the first half of the time
+// between two writes of the list, and again when half of it is left; and while so many instances
+// have not acknowledged, others wait: all at once would keep each other waiting.
+type pacer struct {
+	// group is when the first of what is granted next was revoked.
+	group time.Time
+	// waiting are the pieces that are not acknowledged, most is how many they may be: more with each
+	// that is, and few again when one is late.
+	waiting, most int
+}
+
+const (
+	// fewWaiting is how many instances may be waited for at least.
+	fewWaiting = 8
+	// lateAfter is how long an instance may take to acknowledge before fewer are waited for.
+	lateAfter = 150 * time.Millisecond
+)
+
+// look looks at what is in flight of a wave, but for what instances take their time to acknowledge.
+func (s *pacer) look(v *View, w *wave.Running) {
+	before, late := s.waiting, false
+	s.group, s.waiting = v.Now, 0
+	for _, f := range w.InFlight(v.State) {
+		at := w.RevokedAt(f.Name)
+		age := v.Now.Sub(at)
+		if age >= v.Orders.ListInterval() || v.abandoned(f.From) {
+			continue
+		}
+		if at.Before(s.group) {
+			s.group = at
+		}
+		if ok, _, _ := v.Releases.Released(&v.View, f); !ok {
+			s.waiting++
+			late = late || age >= lateAfter
+		}
+	}
+	if s.most += max(0, before-s.waiting); late {
+		s.most = 0
+	}
+	s.most = max(s.most, fewWaiting)
+}
+
+// inPace says that what is revoked now will be granted with what is in flight already. If not, p
+// comes again when something more may be.
+func (s *pacer) inPace(v *View, p *Proposal) bool {
+	if v.Orders.HandOff != config.HandOffAcknowledged || s.waiting < s.most && s.gathers(v) {
+		return true
+	}
+	p.again(s.group.Add(v.Orders.ListInterval()))
+	return false
+}
+
+// gathers says that there is time yet to revoke more of what is granted next.
+func (s *pacer) gathers(v *View) bool { return v.Now.Sub(s.group) < v.Orders.ListInterval()/2 }
+
+// revoking says that more will be revoked in a moment, to be granted with what is in flight.
+func (s *Move) revoking(v *View) bool {
+	return v.Orders.HandOff == config.HandOffAcknowledged && s.pending() && s.gathers(v) &&
+		slices.ContainsFunc(s.running.Pending.Sources(), func(n int) bool { return !v.abandoned(n) && v.Releases.Fixed(n) == "" })
+}
+
+// soonGranted says whether a list of those that receive may be written soon. If not, p comes again
+// when it is so.
+func (v *View) soonGranted(to []int, p *Proposal) bool {
+	if v.Orders.HandOff != config.HandOffAcknowledged {
+		return true
+	}
+	soon := v.Now.Add(v.Orders.ListInterval() / 2)
+	var first time.Time
+	for _, n := range to {
+		at := v.writableAt(n)
+		if !at.After(soon) {
+			return true
+		}
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	p.again(first.Add(-v.Orders.ListInterval() / 2))
+	return false
 }
