@@ -91,13 +91,14 @@ func unseenPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) u
 	}
 	for _, v := range d.Health.Verdicts {
 		inst := in.Observed.Instance(v.Ordinal)
-		switch {
-		case !v.Reassign || inst.Runner() != nil:
-		case inst.List != nil && inst.List.Status != nil && inst.List.Status.PodUID != "":
-			m.uids[inst.List.Status.PodUID]++ // its session may outlive it
-			m.from[v.Ordinal] = true
-		default:
-			m.vacate(v.Ordinal)
+		if !v.Reassign || inst.Runner() != nil {
+			continue
+		}
+		m.vacate(v.Ordinal)
+		for _, s := range []*observed.Status{inst.List.Status, inst.List.Last} {
+			if s != nil && s.PodUID != "" {
+				m.uids[s.PodUID]++ // the engine may see its session yet, or not any more
+			}
 		}
 	}
 	return m

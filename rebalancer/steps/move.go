@@ -167,10 +167,15 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 // can be granted side by side.
 const abandonedBytes = RevokeBytes / 8
 
-// abandoned says that n is to be reassigned: it is not spared, since nothing of it runs, or it does
-// not work.
+// abandoned says that n is reassigned and nobody reads its list: it says nothing, or who said
+// something is gone. It is not spared.
 func (v *View) abandoned(n int) bool {
-	return !v.Orders.Stays(n) && (slices.Contains(v.Orders.Reassign, n) || release.AssumedDead(v.Orders, n))
+	if v.Orders.Stays(n) {
+		return false
+	}
+	in := v.State.Instances[n]
+	silent := in == nil || in.Status == nil || v.Orders.GonePods[in.Status.Pod]
+	return release.AssumedDead(v.Orders, n) || silent && slices.Contains(v.Orders.Reassign, n)
 }
 
 // suspendedWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked
