@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -12,7 +13,6 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/release"
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
@@ -167,17 +167,6 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 // can be granted side by side.
 const abandonedBytes = RevokeBytes / 8
 
-// abandoned says that n is reassigned and nobody reads its list: it says nothing, or who said
-// something is gone. It is not spared.
-func (v *View) abandoned(n int) bool {
-	if v.Orders.Stays(n) {
-		return false
-	}
-	in := v.State.Instances[n]
-	silent := in == nil || in.Status == nil || v.Orders.GonePods[in.Status.Pod]
-	return release.AssumedDead(v.Orders, n) || silent && slices.Contains(v.Orders.Reassign, n)
-}
-
 // suspendedWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked
 // for by a person, pause or not.
 func suspendedWave(v *View, w *wave.Running) string {
@@ -305,42 +294,58 @@ func (s *Move) Progress(v *View, p *orders.Progress) {
 // pacer keeps a wave whose instances acknowledge from revoking more than the next write of a list
 // can grant: what is revoked has no owner until then. So it revokes for the first half of the time
 // between two writes of the list, and again when half of it is left; and while so many instances
-// have not acknowledged, others wait: all at once would keep each other waiting.
+// have not acknowledged, others wait: all at once would keep each other waiting. Where each takes
+// long by itself, they are waited for together.
 type pacer struct {
 	// group is when the first of what is granted next was revoked.
 	group time.Time
 	// waiting are the pieces that are not acknowledged, most is how many they may be: more with each
 	// that is, and few again when one is late.
 	waiting, most int
+	// fastest is the least time in which one was acknowledged; 0: none was yet.
+	fastest time.Duration
 }
 
 const (
 	// fewWaiting is how many instances may be waited for at least.
 	fewWaiting = 8
-	// lateAfter is how long an instance may take to acknowledge before fewer are waited for.
+	// lateAfter, and twice the least time that one has taken, is how long an instance may take to
+	// acknowledge before fewer are waited for.
 	lateAfter = 150 * time.Millisecond
 )
 
 // look looks at what is in flight of a wave, but for what instances take their time to acknowledge.
 func (s *pacer) look(v *View, w *wave.Running) {
-	before, late := s.waiting, false
+	before, late, slow := s.waiting, false, 0
 	s.group, s.waiting = v.Now, 0
 	for _, f := range w.InFlight(v.State) {
+		if v.abandoned(f.From) {
+			continue
+		}
 		at := w.RevokedAt(f.Name)
 		age := v.Now.Sub(at)
-		if age >= v.Orders.ListInterval() || v.abandoned(f.From) {
+		released, _, _ := v.Releases.Released(&v.View, f)
+		switch {
+		case age >= v.Orders.ListInterval():
+			if !released {
+				slow++
+			}
 			continue
+		case !released:
+			s.waiting++
+			late = late || age >= max(lateAfter, 2*s.fastest)
+		case s.fastest == 0 || age < s.fastest:
+			s.fastest = age
 		}
 		if at.Before(s.group) {
 			s.group = at
 		}
-		if ok, _, _ := v.Releases.Released(&v.View, f); !ok {
-			s.waiting++
-			late = late || age >= lateAfter
-		}
 	}
-	if s.most += max(0, before-s.waiting); late {
-		s.most = 0
+	switch s.most += max(0, before-s.waiting); {
+	case slow >= fewWaiting:
+		s.most = math.MaxInt32
+	case late:
+		s.most = fewWaiting
 	}
 	s.most = max(s.most, fewWaiting)
 }
@@ -362,25 +367,4 @@ func (s *pacer) gathers(v *View) bool { return v.Now.Sub(s.group) < v.Orders.Lis
 func (s *Move) revoking(v *View) bool {
 	return v.Orders.HandOff == config.HandOffAcknowledged && s.pending() && s.gathers(v) &&
 		slices.ContainsFunc(s.running.Pending.Sources(), func(n int) bool { return !v.abandoned(n) && v.Releases.Fixed(n) == "" })
-}
-
-// soonGranted says whether a list of those that receive may be written soon. If not, p comes again
-// when it is so.
-func (v *View) soonGranted(to []int, p *Proposal) bool {
-	if v.Orders.HandOff != config.HandOffAcknowledged {
-		return true
-	}
-	soon := v.Now.Add(v.Orders.ListInterval() / 2)
-	var first time.Time
-	for _, n := range to {
-		at := v.writableAt(n)
-		if !at.After(soon) {
-			return true
-		}
-		if first.IsZero() || at.Before(first) {
-			first = at
-		}
-	}
-	p.again(first.Add(-v.Orders.ListInterval() / 2))
-	return false
 }

@@ -101,6 +101,16 @@ func TestAnInstanceThatTakesItsTimeHoldsUpNoOther(t *testing.T) {
 	require.GreaterOrEqual(t, count(s.next(m.move), "revoke"), fewWaiting)
 }
 
+func TestInstancesThatTakeLongAreAwaitedTogether(t *testing.T) {
+	m := newMover()
+	s := growing(t, m, 40)
+	require.Equal(t, fewWaiting, count(s.next(m.spread), "revoke"))
+	s.v.Now = s.v.Now.Add(999 * time.Millisecond)
+	require.Empty(t, s.next(m.move))
+	s.v.Now = s.v.Now.Add(time.Millisecond)
+	require.Equal(t, 40-fewWaiting, count(s.next(m.move), "revoke"))
+}
+
 func TestAGrantWaitsForWhatIsAcknowledgedInAMoment(t *testing.T) {
 	m := newMover()
 	s := growing(t, m, 3)

@@ -81,7 +81,7 @@ func (h *Health) reassign(in *Input) {
 	for i := range h.Verdicts {
 		v := &h.Verdicts[i]
 		inst := in.Observed.Instance(v.Ordinal)
-		if !w.Has(v.Ordinal) || !v.unhealthy() && (inst == nil || !runsNothing(inst)) {
+		if !w.Has(v.Ordinal) || !v.unhealthy() && (inst.Owned() == 0 || !runsNothing(inst)) {
 			continue
 		}
 		unhealthy++
