@@ -92,13 +92,29 @@ func TestALostInstanceThatFencesItselfIsEmptiedOnceItsSessionIsOver(t *testing.T
 		r.status(2, nil)
 		r.wait(time.Second) // the leader has seen that
 		r.order(func(o *orders.Orders) { o.Reassign = []int{2} })
-		r.wait(8 * time.Second)
-		r.untouched(ids, "is absent for")
-		r.wait(4 * time.Second)
-		require.Equal(t, 100, r.d.snapshot().InFlight(), "and once more after it was taken: another pod may have come and gone before")
-		r.wait(12 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 100, r.d.snapshot().InFlight(), "it runs nothing: it is taken at once")
+		r.wait(11_900 * time.Millisecond)
+		require.Equal(t, 100, r.d.snapshot().InFlight(), "another process may have come and gone before: the time counts from the revoke")
+		require.Contains(t, r.e.Progress().Blocked, "is absent for")
+		r.wait(200 * time.Millisecond)
 		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)))
 		require.Empty(t, r.e.Progress().Unproven)
+	})
+}
+
+// The leader is woken by the word itself: what is in flight has no owner.
+func TestWhatIsAcknowledgedIsGrantedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, ids := lost(t, config.HandOffAcknowledged, &protocol.Status{Pod: "p2", Times: 1})
+		r.order(func(o *orders.Orders) { o.Limits.ListInterval = ptr(config.Duration(10 * time.Millisecond)) })
+		r.wait(3 * time.Second)
+		require.Equal(t, 100, r.d.snapshot().InFlight())
+		r.status(0, &protocol.Status{Pod: "p0"}) // the engine has just looked
+		r.wait(5 * time.Millisecond)
+		r.status(2, &protocol.Status{Pod: "p2", Times: 2})
+		r.wait(50 * time.Millisecond)
+		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)))
 	})
 }
 

@@ -47,10 +47,25 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 		}
 		e.report(&said, sink)
 		timer.Reset(next)
+		if !e.pass(ctx, statuses, pause) {
+			return nil
+		}
+	}
+}
+
+// pass lets a time pass, and tells the leader meanwhile of statuses that change: what is in flight
+// may wait for one. It returns false when ctx ends.
+func (e *Engine) pass(ctx context.Context, statuses <-chan struct{}, d time.Duration) bool {
+	for over := time.After(d); ; {
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
+			return false
+		case <-statuses:
+			e.noteChange()
+			e.wake.Wake()
+			e.news.Wake() // it is read after this time, too
+		case <-over:
+			return true
 		}
 	}
 }

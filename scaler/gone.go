@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
@@ -33,20 +34,21 @@ type unseen struct {
 	// ordinals.
 	uids map[string]int
 	from map[int]bool
-	// beyond are ordinals beyond the size that have znodes.
-	beyond []int
+	// vacant are ordinals without a pod that runs, beyond the size, or of which no pod is known that
+	// something was taken from, or is to be.
+	vacant []int
 	// silent are uids of such pods that the snapshot shows, and whose status is gone: it may be
 	// that only the watch is behind.
 	silent map[string]bool
 }
 
-func (m *unseen) none() bool { return len(m.uids)+len(m.beyond)+len(m.silent) == 0 }
+func (m *unseen) none() bool { return len(m.uids)+len(m.vacant)+len(m.silent) == 0 }
 
-// want is one thing that a list is wanted for: a pod, or an ordinal beyond the size.
+// want is one thing that a list is wanted for: a pod, or a vacant ordinal.
 type want struct {
 	uid    string
 	silent bool
-	beyond int
+	vacant int
 }
 
 // wants are all of them, and how often.
@@ -58,21 +60,23 @@ func (m *unseen) wants() map[want]int {
 	for uid := range m.silent {
 		wants[want{uid: uid, silent: true}] = 1
 	}
-	for _, n := range m.beyond {
-		wants[want{beyond: n}] = 1
+	for _, n := range m.vacant {
+		wants[want{vacant: n}]++
 	}
 	return wants
 }
 
-// unseenPods finds flights from pods that the snapshot does not show, or that are silent, and
-// ordinals without a pod.
+// unseenPods finds flights from pods that the snapshot does not show, or that are silent, ordinals
+// without a pod, and pods that it does not show of what is to be reassigned.
 func unseenPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) unseen {
 	m := unseen{uids: map[string]int{}, from: map[int]bool{}, silent: map[string]bool{}}
 	for _, f := range flights {
 		inst := in.Observed.Instance(f.From)
 		switch {
+		case f.Pod == "" && inst.Runner() == nil:
+			m.vacate(f.From)
 		case f.Pod == "":
-		case !present(in, f.From) || f.Pod != inst.Occupant().UID:
+		case inst.Runner() == nil || f.Pod != inst.Runner().UID:
 			m.uids[f.Pod]++
 			m.from[f.From] = true
 		case in.Config.HandOff == config.HandOffAcknowledged && (inst.List == nil || inst.List.Status == nil):
@@ -82,11 +86,25 @@ func unseenPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) u
 	for _, inst := range in.Observed.Instances {
 		n := inst.Ordinal
 		if inst.Occupant() == nil && (n < d.Start || n >= d.Start+max(d.Stays(), *d.Current)) {
-			m.beyond, m.from[n] = append(m.beyond, n), true
+			m.vacate(n)
+		}
+	}
+	for _, v := range d.Health.Verdicts {
+		inst := in.Observed.Instance(v.Ordinal)
+		if !v.Reassign || inst.Runner() != nil {
+			continue
+		}
+		m.vacate(v.Ordinal)
+		for _, s := range []*observed.Status{inst.List.Status, inst.List.Last} {
+			if s != nil && s.PodUID != "" {
+				m.uids[s.PodUID]++ // the engine may see its session yet, or not any more
+			}
 		}
 	}
 	return m
 }
+
+func (m *unseen) vacate(n int) { m.vacant, m.from[n] = append(m.vacant, n), true }
 
 func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 	o.GonePods = map[string]bool{}
@@ -108,21 +126,15 @@ func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 	}
 	maps.Copy(o.GonePods, gone)
 	for n := range a.unseen.from {
-		if uid := a.pods.UIDs[podName(in, n)]; uid != "" && !present(in, n) {
+		if uid := a.pods.UIDs[podName(in, n)]; uid != "" && in.Observed.Instance(n).Runner() == nil {
 			o.Pods[n] = uid // it has come since the snapshot
 		}
 	}
-	for _, n := range a.unseen.beyond {
-		if a.pods.UIDs[podName(in, n)] == "" {
+	for _, n := range a.unseen.vacant {
+		if a.pods.UIDs[podName(in, n)] == "" && !slices.Contains(o.Gone, n) {
 			o.Gone = append(o.Gone, n)
 		}
 	}
-}
-
-// present says whether the snapshot shows a pod of that name that has not ended.
-func present(in *decide.Input, ordinal int) bool {
-	inst := in.Observed.Instance(ordinal)
-	return inst != nil && inst.Occupant() != nil && !inst.Occupant().Ended()
 }
 
 func podName(in *decide.Input, ordinal int) string {
@@ -143,7 +155,7 @@ func (s *Scaler) listDue(now time.Time, m *unseen) bool {
 			return true
 		}
 	}
-	return due && len(m.uids)+len(m.beyond) > 0
+	return due && len(m.uids)+len(m.vacant) > 0
 }
 
 // listPods lists the pods. It counts only if the StatefulSet is still there after it: an API server

@@ -9,6 +9,8 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // loses puts instance 2 of a led world of four on a lost node.
@@ -50,7 +52,7 @@ func TestALostInstanceLeavesAfterItsGrace(t *testing.T) {
 // What the health's verdicts want given away is ordered in the same way.
 func TestAnInstanceThatDoesNotWorkLeavesLikeALostOne(t *testing.T) {
 	w, s := led(t, 4, 400)
-	w.cfg.Health = config.Health{Action: config.ActionReassign, ReassignAfter: config.Duration(time.Minute)}
+	w.cfg.Health = config.Health{Action: config.ActionReassign, ReassignAfter: new(config.Duration(time.Minute))}
 	w.crashing = map[int]bool{2: true}
 	w.ready[2] = false
 	for range 29 {
@@ -69,6 +71,68 @@ func TestAnInstanceThatDoesNotWorkLeavesLikeALostOne(t *testing.T) {
 	w.ready[2] = true
 	w.tick(s, 2*second)
 	require.Empty(t, w.orders.Reassign)
+}
+
+// atOnce is a led world of four that acknowledges, and reassigns at once what runs nowhere.
+func atOnce(t *testing.T) (*world, *Scaler) {
+	w, s := led(t, 4, 400)
+	w.cfg.HandOff = config.HandOffAcknowledged
+	w.cfg.Health = config.Health{Action: config.ActionReassign, ReassignAfter: new(config.Duration(0))}
+	w.tick(s, 2*second)
+	require.Empty(t, w.orders.Reassign)
+	return w, s
+}
+
+func TestAnInstanceWhosePodIsGoneIsReassignedInTheTickThatSeesIt(t *testing.T) {
+	w, s := atOnce(t)
+	lists := w.podLists
+	delete(w.pods, 2)
+	w.tick(s, 2*second)
+	require.Equal(t, lists+1, w.podLists, "it is proven before anything is taken")
+	require.Equal(t, []int{2}, w.orders.Reassign)
+	require.Equal(t, []int{2}, w.orders.Gone)
+	require.Equal(t, w.now, w.orders.PodsAt)
+	w.flights = []orders.Flight{{From: 2}}
+	w.lists[2] = 0
+	w.unseen = map[int]bool{2: true}
+	w.tick(s, 2*second)
+	require.Equal(t, lists+2, w.podLists, "what is in flight takes a list from after the revoke, at once")
+	require.NotContains(t, w.orders.Gone, 2, "there is a pod again, which the snapshot does not show yet")
+}
+
+func TestAnInstanceThatMayRunIsNotReassignedBeforeAMinute(t *testing.T) {
+	w, s := atOnce(t)
+	w.crashing, w.ready[2] = map[int]bool{2: true}, false
+	for range 30 {
+		w.tick(s, 2*second)
+		require.Empty(t, w.orders.Reassign)
+	}
+	w.tick(s, 2*second)
+	require.Equal(t, []int{2}, w.orders.Reassign)
+}
+
+// The container of an instance that hangs runs, and its pod may well be Ready.
+func TestAnInstanceThatHasFencedItselfIsReassignedAtOnce(t *testing.T) {
+	w, s := atOnce(t)
+	k := w.snapshot()
+	inst := k.Instance(2)
+	inst.List.Status, inst.List.Last = nil, &observed.Status{PodUID: inst.Pod.UID, Fences: true, SessionMs: 10_000}
+	require.True(t, inst.Fenced())
+	report := look(t.Context(), t, s, w.now, w.cfg, k)
+	require.Equal(t, []int{2}, w.orders.Reassign)
+	require.Equal(t, decide.NotReady, report.Health.Verdicts[2].Condition)
+	for name, change := range map[string]func(*observed.Instance){
+		"it does not fence itself":  func(i *observed.Instance) { i.List.Last.Fences = false },
+		"another pod said so":       func(i *observed.Instance) { i.List.Last.PodUID = "another" },
+		"its status cannot be read": func(i *observed.Instance) { i.List.StatusFault = "is present and empty" },
+	} {
+		k := w.snapshot()
+		inst := k.Instance(2)
+		inst.List.Status, inst.List.Last = nil, &observed.Status{PodUID: inst.Pod.UID, Fences: true, SessionMs: 10_000}
+		change(inst)
+		look(t.Context(), t, s, w.now, w.cfg, k)
+		require.Empty(t, w.orders.Reassign, name)
+	}
 }
 
 func TestManyLostAtOnceAreNotTouched(t *testing.T) {

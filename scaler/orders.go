@@ -70,7 +70,7 @@ func order(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, n
 	}
 	o.Pods = map[int]string{}
 	for _, inst := range in.Observed.Instances {
-		if pod := inst.Occupant(); pod != nil {
+		if pod := inst.Occupant(); pod != nil && (pod.Ended() || inst.Runner() != nil) {
 			o.Pods[inst.Ordinal] = pod.UID
 		}
 	}

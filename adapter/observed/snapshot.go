@@ -172,6 +172,27 @@ func (i *Instance) SessionLives() bool {
 	}
 }
 
+// Fenced says that its process runs nothing, by its own word: it said that it fences itself, and
+// its status is gone with its session. A status that cannot be read is there all the same.
+func (i *Instance) Fenced() bool {
+	l := i.List
+	return i.Pod != nil && l != nil && l.Status == nil && l.StatusFault == "" && l.SessionSince.IsZero() &&
+		l.Last != nil && l.Last.Fences && l.Last.SessionMs > 0 && l.Last.PodUID == i.Pod.UID
+}
+
+// Runner is the pod that may run what the instance owns; nil: none is seen, also of no instance. One that its StatefulSet
+// has made and no node has been found for runs nothing yet.
+func (i *Instance) Runner() *Pod {
+	if i == nil {
+		return nil
+	}
+	pod := i.Occupant()
+	if pod == nil || pod.Ended() || pod == i.Pod && pod.Node == "" && pod.Phase == "Pending" {
+		return nil
+	}
+	return pod
+}
+
 // Pod is one pod, reduced to what is used.
 type Pod struct {
 	Name string `json:"name"`
@@ -223,6 +244,8 @@ type List struct {
 	// StatusSince is when we first saw the status of this pod, or none; zero: not known.
 	StatusFault string    `json:"statusFault,omitempty"`
 	StatusSince time.Time `json:"statusSince,omitzero"`
+	// Last is what its status said last, where there is none now; nil: no status was seen.
+	Last *Status `json:"last,omitempty"`
 	// SessionSince is when its ephemeral status was made, by ZooKeeper's clock; zero: none.
 	SessionSince time.Time `json:"sessionSince,omitzero"`
 	// Unapplied is when the oldest change was made that is not acknowledged; zero: none is known.

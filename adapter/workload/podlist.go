@@ -28,17 +28,18 @@ const (
 	listPage = 500
 	// listTimeout bounds a list. 10,000 pods take about a second.
 	listTimeout = 5 * time.Second
-	// notEnded selects the pods of which a container may run or be started.
-	notEnded = "status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
+	// mayRun selects the pods of which a container may run: those that have a node, and have not
+	// ended. What is given a node later begins later, too.
+	mayRun = "spec.nodeName!=,status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
 )
 
-// ListPods lists all pods of the namespace that have not ended, or fails. It asks for no
+// ListPods lists all pods of the namespace that may run something, or fails. It asks for no
 // resourceVersion: the answer holds every earlier write, and all pages are of one moment.
 func (l *PodLister) ListPods(ctx context.Context) (observed.PodList, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	list := observed.PodList{Begun: time.Now(), UIDs: map[string]string{}}
-	for opts := (metav1.ListOptions{Limit: l.page, FieldSelector: notEnded}); ; {
+	for opts := (metav1.ListOptions{Limit: l.page, FieldSelector: mayRun}); ; {
 		page, err := l.pods.List(ctx, opts)
 		if err != nil {
 			return observed.PodList{}, fmt.Errorf("list all pods of the namespace: %w", err)

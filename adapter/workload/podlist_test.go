@@ -25,16 +25,19 @@ func podLister(t *testing.T, k *servers.Kubernetes, namespace string) *PodLister
 }
 
 // The list has every pod that may run something, on however many pages, and no other.
-func TestThePodListHasEveryPodThatHasNotEnded(t *testing.T) {
+func TestThePodListHasEveryPodThatMayRun(t *testing.T) {
 	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns, other := k.Namespace(t), k.Namespace(t)
 	kube := k.Client(t)
 	uids := map[string]types.UID{}
-	for _, name := range []string{"a", "b-1", "c", "failed", "succeeded"} {
-		// No node: kwok plays none of them.
+	for _, name := range []string{"a", "b-1", "c", "failed", "succeeded", "waits"} {
+		node := "none" // there is no such node: kwok plays none of them
+		if name == "waits" {
+			node = ""
+		}
 		pod, err := kube.CoreV1().Pods(ns).Create(t.Context(), &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
-			Spec:       corev1.PodSpec{SchedulerName: "none", Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+			Spec:       corev1.PodSpec{NodeName: node, SchedulerName: "none", Containers: []corev1.Container{{Name: "c", Image: "i"}}},
 		}, metav1.CreateOptions{})
 		require.NoError(t, err)
 		uids[name] = pod.UID

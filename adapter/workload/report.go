@@ -6,10 +6,12 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/shardscaler/shardscaler/adapter/informer"
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // moved are the StatefulSets of which something has changed since it was told.
@@ -55,6 +57,29 @@ func (s *Source) changes(of func(name string) string) cache.ResourceEventHandler
 	return cache.ResourceEventHandlerFuncs{AddFunc: note, UpdateFunc: func(_, is any) { note(is) }, DeleteFunc: note}
 }
 
+// podChanges is changes of pods. What a pod owned runs nowhere once it is gone or has ended: that is
+// told at once.
+func (s *Source) podChanges() cache.ResourceEventHandlerFuncs {
+	note := s.changes(setOfPod)
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: note.AddFunc,
+		UpdateFunc: func(was, is any) {
+			note.UpdateFunc(was, is)
+			if p, ok := is.(*corev1.Pod); ok && hasEnded(p) && !hasEnded(was.(*corev1.Pod)) {
+				s.ended.Wake()
+			}
+		},
+		DeleteFunc: func(was any) {
+			note.DeleteFunc(was)
+			s.ended.Wake()
+		},
+	}
+}
+
+func hasEnded(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded
+}
+
 func setOf(name string) string { return name }
 
 // setOfPod is empty where the name is none of a StatefulSet's pod.
@@ -71,7 +96,9 @@ type told struct {
 func (s *Source) report(ctx context.Context, sink func(observed.Signal)) {
 	var last map[string]told // by kind
 	nodes := false
-	for informer.Await(ctx, s.changed, time.After(informer.Look)) {
+	var at time.Time
+	for await(ctx, s.changed, s.ended, at) {
+		at = time.Now()
 		if !s.synced() {
 			s.changed.Wake() // the first lists are still coming
 			continue
@@ -86,6 +113,36 @@ func (s *Source) report(ctx context.Context, sink func(observed.Signal)) {
 				s.askForNodes()
 				break
 			}
+		}
+	}
+}
+
+// await returns true when a report is due; last is when the last one was. It waits for a burst of
+// changes to end, but not after a pod has ended, unless the last report was a moment ago: many that
+// end make one report, too.
+func await(ctx context.Context, changed, ended wake.Signal, last time.Time) bool {
+	atOnce := false
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(informer.Look):
+		return true
+	case <-ended:
+		atOnce = true
+	case <-changed:
+	}
+	pause := informer.Debounce
+	if atOnce {
+		pause = time.Until(last.Add(informer.Debounce))
+	}
+	for over := time.After(pause); ; {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ended:
+			over = time.After(time.Until(last.Add(informer.Debounce)))
+		case <-over:
+			return true
 		}
 	}
 }

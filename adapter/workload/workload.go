@@ -69,7 +69,9 @@ type Source struct {
 
 	sets, pods, nodes *informer.Informer
 	changed           wake.Signal
-	moved             moved
+	// ended wakes report at once: a pod is gone, or has ended.
+	ended wake.Signal
+	moved moved
 	// doubt wakes prove: a request has failed.
 	doubt wake.Signal
 	// nodesAsked is when the nodes were asked for last, for report alone.
@@ -80,10 +82,10 @@ type Source struct {
 func New(cfg Config, clients Clients, reg prometheus.Registerer) *Source {
 	cfg.MetricsInterval = cmp.Or(cfg.MetricsInterval, 15*time.Second)
 	cfg.Renew = cmp.Or(cfg.Renew, informer.DefaultRenew)
-	s := &Source{cfg: cfg, clients: clients, failures: newFailures(reg), changed: wake.New(), doubt: wake.New()}
+	s := &Source{cfg: cfg, clients: clients, failures: newFailures(reg), changed: wake.New(), ended: wake.New(), doubt: wake.New()}
 	kube, ns := clients.Kube, cfg.Namespace
 	sets := informer.Config{Renew: informer.QuietRenew, Proven: true, Strip: strip, Changed: s.changes(setOf), Failed: s.doubt.Wake}
-	pods := informer.Config{Renew: cfg.Renew, Strip: strip, Changed: s.changes(setOfPod), Failed: s.doubt.Wake, Indexers: cache.Indexers{bySet: setNameOf}}
+	pods := informer.Config{Renew: cfg.Renew, Strip: strip, Changed: s.podChanges(), Failed: s.doubt.Wake, Indexers: cache.Indexers{bySet: setNameOf}}
 	nodes := informer.Config{Renew: informer.QuietRenew, Strip: strip, Changed: s.nodeChanges()}
 	s.sets = informer.New(sets, &appsv1.StatefulSet{}, kube, kube.AppsV1().StatefulSets(ns))
 	s.pods = informer.New(pods, &corev1.Pod{}, kube, kube.CoreV1().Pods(ns))

@@ -198,9 +198,25 @@ const (
 type Health struct {
 	// Action is the strongest that is taken. Default: restart.
 	Action Action `json:"action,omitempty"`
-	// ReassignAfter is how long an instance is not working before others get its resources, 1m to
-	// 24h. Default 10m.
-	ReassignAfter Duration `json:"reassignAfter,omitempty"`
+	// ReassignAfter is how long an instance is not working before others get its resources, at most
+	// 24h. Nil: 10m. Less than LeastUnproven counts where nothing of the instance runs any more, and
+	// takes an acknowledged hand-off, by which alone that is proven.
+	ReassignAfter *Duration `json:"reassignAfter,omitempty"`
+}
+
+// LeastUnproven is the least time that an instance is not working before others get its resources
+// if something of it may run all the same.
+const LeastUnproven = time.Minute
+
+// defaultReassignAfter is ReassignAfter where none is set.
+const defaultReassignAfter = 10 * time.Minute
+
+// After is ReassignAfter.
+func (h Health) After() time.Duration {
+	if h.ReassignAfter == nil {
+		return defaultReassignAfter
+	}
+	return h.ReassignAfter.Std()
 }
 
 // Freshness is how old an input may be and still be used.

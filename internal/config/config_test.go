@@ -69,7 +69,7 @@ func TestEveryFieldIsReadAndSurvivesARoundTrip(t *testing.T) {
 	require.Equal(t, 10*time.Minute, k.Behavior.ScaleDown.CoolDown.Std())
 	require.Equal(t, 30*time.Second, k.Catalogue.Lag.Std())
 	require.Equal(t, 3, *k.Catalogue.MaxDeletes)
-	require.Equal(t, Health{Action: ActionReassign, ReassignAfter: Duration(15 * time.Minute)}, k.Health)
+	require.Equal(t, Health{Action: ActionReassign, ReassignAfter: new(Duration(15 * time.Minute))}, k.Health)
 
 	out, err := c.Marshal()
 	require.NoError(t, err)
@@ -88,10 +88,11 @@ func TestEveryFaultIsReportedAtOnce(t *testing.T) {
 }
 
 func TestZeroIsAChoiceWhereItMeansSomething(t *testing.T) {
-	c, err := Parse([]byte("kinds:\n- {name: T, statefulSet: t, capacity: 1, init: 1, max: 1, tolerance: {up: 0}, behavior: {scaleDown: {stabilizationWindow: 0s}}, catalogue: {maxDeleteShare: 0, lag: 0s}}\n"))
+	c, err := Parse([]byte("kinds:\n- {name: T, statefulSet: t, capacity: 1, init: 1, max: 1, tolerance: {up: 0}, behavior: {scaleDown: {stabilizationWindow: 0s}}, catalogue: {maxDeleteShare: 0, lag: 0s}, handOff: acknowledged, health: {reassignAfter: 0s}}\n"))
 	require.NoError(t, err)
 	require.Zero(t, *c.Kinds[0].Tolerance.Up)
 	require.Zero(t, *c.Kinds[0].Behavior.ScaleDown.StabilizationWindow)
+	require.Zero(t, c.Kinds[0].Health.After())
 	require.Zero(t, *c.Kinds[0].Catalogue.MaxDeleteShare)
 	require.Zero(t, *c.Kinds[0].Catalogue.MaxDeletes, "no share means that every delete waits")
 	require.Zero(t, *c.Kinds[0].Catalogue.Lag)

@@ -76,7 +76,7 @@ func (k *Kind) setDefaults() {
 	k.Catalogue = k.Catalogue.Completed()
 	setDefaultPtr(&k.Rebalance.ListInterval, Duration(time.Second))
 	setDefault(&k.Health.Action, ActionRestart)
-	setDefault(&k.Health.ReassignAfter, Duration(10*time.Minute))
+	setDefaultPtr(&k.Health.ReassignAfter, Duration(defaultReassignAfter))
 	for _, t := range []*ResourceTarget{k.CPU, k.Memory} {
 		if t != nil && t.Hottest != nil {
 			setDefault(&t.Hottest.Patience, Duration(3*time.Minute))

@@ -87,8 +87,7 @@ func (k *Kind) validate(errs *faults, path *field.Path, ceiling int) {
 	k.Behavior.ScaleUp.validate(errs, path.Child("behavior", "scaleUp"), *k.Tolerance.Up)
 	k.Behavior.ScaleDown.validate(errs, path.Child("behavior", "scaleDown"), *k.Tolerance.Down)
 	k.Heartbeat.validate(errs, path.Child("heartbeat"))
-	oneOf(errs, path.Child("health", "action"), k.Health.Action, ActionReport, ActionRestart, ActionReassign)
-	between(errs, path.Child("health", "reassignAfter"), k.Health.ReassignAfter, Duration(time.Minute), Duration(24*time.Hour))
+	k.Health.validate(errs, path.Child("health"), k.HandOff)
 	between(errs, path.Child("freshness", "metrics"), k.Freshness.Metrics, Duration(time.Second), Duration(time.Hour))
 	between(errs, path.Child("freshness", "catalogue"), k.Freshness.Catalogue, Duration(time.Second), Duration(24*time.Hour))
 	k.Catalogue.validate(errs, path.Child("catalogue"))
@@ -98,6 +97,17 @@ func (k *Kind) validate(errs *faults, path *field.Path, ceiling int) {
 	}
 	k.Rebalance.validate(errs, path.Child("rebalance"))
 	k.validateBalance(errs, path)
+}
+
+func (h *Health) validate(errs *faults, path *field.Path, handOff HandOff) {
+	oneOf(errs, path.Child("action"), h.Action, ActionReport, ActionRestart, ActionReassign)
+	path = path.Child("reassignAfter")
+	after := Duration(h.After())
+	between(errs, path, after, 0, Duration(24*time.Hour))
+	if after >= 0 && after.Std() < LeastUnproven && handOff != HandOffAcknowledged {
+		errs.add(field.Invalid(path, shown(after),
+			fmt.Sprintf("must be at least %v: only with handOff: acknowledged is it proven sooner that nothing of an instance runs", shown(Duration(LeastUnproven)))))
+	}
 }
 
 func (r *Replicas) validate(errs *faults, path *field.Path) {

@@ -160,7 +160,7 @@ func New(cfg Config, st *protocol.State) *Loop {
 	l := &Loop{core: c}
 	l.view.Orders = &l.ordered.Orders
 	l.proof = proof{core: c}
-	l.reader = reader{core: c, proof: &l.proof, readAt: l.clock(), pause: readPause, damage: st.Fault()}
+	l.reader = reader{core: c, proof: &l.proof, readAt: l.clock(), damage: st.Fault()}
 	l.teller = newTeller(c)
 	l.steps = inOrder(l.teller)
 	l.creating = &l.steps[stepCreate]

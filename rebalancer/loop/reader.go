@@ -20,6 +20,10 @@ const (
 	// what a read takes.
 	readPause = 100 * time.Millisecond
 	readShare = 10
+	// awaitPause and awaitShare are the same while something is in flight that instances are to
+	// acknowledge: until then it has no owner.
+	awaitPause = 20 * time.Millisecond
+	awaitShare = 2
 )
 
 // reader reads what others change in ZooKeeper: mostly beside the loop's own writes, so that no
@@ -31,10 +35,10 @@ type reader struct {
 	proof *proof
 	// readAt is when ZooKeeper was last read.
 	readAt time.Time
-	// changed: ZooKeeper says that a status changed, dirty: we know that something did. pause is
-	// how long a read may be put off in the first case.
+	// changed: ZooKeeper says that a status changed, dirty: we know that something did.
 	changed, dirty bool
-	pause          time.Duration
+	// lasted is how long the last read took.
+	lasted time.Duration
 	// damage is why the State that was last read is not written; "": it is.
 	damage string
 	// beside is the read that is under way beside the loop; nil: none is.
@@ -67,14 +71,26 @@ func (r *reader) keepUp(ctx context.Context) error {
 	if r.changed {
 		// a read that had to wait for a slow server is no reason to read less often than when
 		// nothing changes
-		pause = min(pause, r.pause)
+		pause = min(pause, r.pause())
 	}
-	if next := r.readAt.Add(pause); r.view.Now.Before(next) {
+	next := r.readAt.Add(pause)
+	if at := r.view.Releases.Awaited(&r.view.View); !at.IsZero() && at.Before(next) {
+		next = at
+	}
+	if r.view.Now.Before(next) {
 		r.again(next)
 		return nil
 	}
 	r.begin(ctx)
 	return nil
+}
+
+// pause is how long a read may be put off when a status has changed.
+func (r *reader) pause() time.Duration {
+	if len(r.view.State.Flight) > 0 && r.view.Orders.HandOff == config.HandOffAcknowledged {
+		return max(awaitPause, awaitShare*r.lasted)
+	}
+	return max(readPause, readShare*r.lasted)
 }
 
 // read reads what others changed. Our own writes are known already, and what instances say of
@@ -105,7 +121,7 @@ func (r *reader) took(fresh *protocol.State, begun time.Time, asked int64) error
 	}
 	r.proof.proved(asked)
 	r.readAt = r.clock()
-	r.pause = max(readPause, readShare*r.readAt.Sub(begun))
+	r.lasted = r.readAt.Sub(begun)
 	return nil
 }
 

@@ -86,9 +86,6 @@ func (l *Loop) send(ctx context.Context, s steps.Step, p *steps.Proposal) (did b
 	default:
 		err = p.Err
 	}
-	if did {
-		l.view.Releases.Note(l.view.State, l.view.Now)
-	}
 	return did, err
 }
 
@@ -162,6 +159,7 @@ func (l *Loop) start(ctx context.Context, jobs []steps.Job) (finish func() error
 func (l *Loop) note(jobs []steps.Job, errs []error, asked int64) error {
 	l.Host.Alive()
 	l.clock()
+	l.view.Releases.Note(l.view.State, l.view.Now)
 	var worst error
 	for i, j := range jobs {
 		if errors.Is(errs[i], inventory.ErrGaveUp) { // its caller does not wait any more

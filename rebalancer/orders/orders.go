@@ -33,14 +33,16 @@ type Orders struct {
 	// PodsUnknown, when not empty, is why a list that was needed could not be had.
 	PodsAt      time.Time
 	PodsUnknown string
-	// Gone are ordinals outside the StatefulSet's range of whose name that list has no pod, with
-	// any owner or none. It says nothing of a pod that was recorded: only its uid does.
+	// Gone are ordinals outside the StatefulSet's range, or of which no pod is known that ran what
+	// they own, of whose name that list has no pod, with any owner or none. It says nothing of a pod
+	// that was recorded: only its uid does.
 	Gone []int
 	// GonePods are uids that no pod of the namespace has any more, or whose containers have
 	// terminated for good (protocol rule 6 ii).
 	GonePods map[string]bool
-	// Pods is the uid of the pod that has each ordinal's name, with any owner or none. What is
-	// revoked from an instance remembers it (acknowledged hand-off needs it).
+	// Pods is the uid of the pod that has each ordinal's name, with any owner or none, and may run
+	// something, or has ended: one that has no node yet is left out. What is revoked from an instance
+	// remembers it (acknowledged hand-off needs it).
 	Pods map[int]string
 	// Reassign are those of Stay whose node is lost, or that have not worked for long. What they
 	// own goes to others as an emergency, as far as its release will be proven (protocol rule 6);

@@ -33,6 +33,15 @@ type Fate struct {
 // fenceMargin is waited for beyond the session of an instance that fences itself.
 const fenceMargin = 2 * time.Second
 
+// Fenceable says whether the instance declares that it fences itself, so that its absence proves in
+// time that it has released everything.
+func (s *Status) Fenceable() bool { return s.Fences && s.SessionMs > 0 }
+
+// FencedAfter is how long a Fenceable instance must be absent since a revoke.
+func (s *Status) FencedAfter() time.Duration {
+	return time.Duration(s.SessionMs)*time.Millisecond + fenceMargin
+}
+
 // Released says whether the instance has released what is in flight from it, by protocol rule 6,
 // and by which part of it: "i" the instance's own status, "ii" the pod is gone and its successor,
 // if it has one, knows of the revoke, "iii" a fencing instance lost its session long enough ago. If
@@ -53,13 +62,13 @@ func Released(f *Flight, status *Status, pod Fate, absence Absence) (bool, strin
 		return false, fmt.Sprintf("the status is of pod %q, what is in flight was revoked from pod %s", status.Pod, f.Pod)
 	}
 	last := absence.Last
-	if last == nil || last.Pod != f.Pod || !last.Fences || last.SessionMs <= 0 {
+	if last == nil || last.Pod != f.Pod || !last.Fenceable() {
 		if absence.Fault != "" {
 			return false, fmt.Sprintf("the status %s, which proves nothing", absence.Fault)
 		}
 		return fault.AbsentTakenAsFree.Made(), "the status is absent, and the instance does not fence itself: that proves nothing"
 	}
-	wait := time.Duration(last.SessionMs)*time.Millisecond + fenceMargin
+	wait := last.FencedAfter()
 	if absence.For >= wait {
 		return true, "iii"
 	}

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -148,11 +149,23 @@ func (r *Releases) unproven(v *View, n int) string {
 	if in.Status != nil && pod != "" && in.Status.Pod == pod {
 		return ""
 	}
-	next := &protocol.Flight{From: n, Times: v.State.NextTimes(n), Pod: pod}
-	fate := protocol.Fate{Gone: v.Orders.GonePods[pod]}
+	next := &protocol.Flight{From: n, Times: v.State.NextTimes(n), Pod: cmp.Or(pod, v.Pod(n))}
+	fate := fate(v, next, time.Time{})
 	// An absence counts from the revoke. One that has lasted long enough already will do so again.
-	if ok, why := protocol.Released(next, in.Status, fate, r.absence(v.State, n, time.Time{})); !ok {
+	absence := r.absence(v.State, n, time.Time{})
+	if slices.Contains(v.Orders.Reassign, n) && fenced(in, absence.Last, pod) {
+		return "" // it runs nothing: in flight nothing is lost by waiting for the proof
+	}
+	if ok, why := protocol.Released(next, in.Status, fate, absence); !ok {
 		return why
 	}
 	return ""
+}
+
+// fenced says that the present pod of an instance declared that it fences itself, and that its
+// session is over: if it stays away, that will prove what it has released, and if it comes back it
+// will say so.
+func fenced(in *protocol.Instance, last *protocol.Status, pod string) bool {
+	return in.Status == nil && in.StatusFault == "" && !in.Live && !in.Hidden &&
+		last != nil && last.Fenceable() && pod != "" && last.Pod == pod
 }

@@ -23,6 +23,14 @@ type View struct {
 	Now    time.Time
 }
 
+// Pod is the uid of the pod that runs n's list now; "" if it is not known.
+func (v *View) Pod(n int) string {
+	if in := v.State.Instances[n]; in != nil && in.Status != nil {
+		return in.Status.Pod
+	}
+	return v.Orders.Pods[n]
+}
+
 // Releases is what one leader has seen itself, by its own clock, of what is in flight and of the
 // instances' statuses; and what follows from it: what is released, and from which instances nothing
 // is revoked, because no proof of a release is to be expected.
@@ -93,6 +101,9 @@ func (r *Releases) since(name string, now time.Time) time.Time {
 	return at
 }
 
+// Since is when this leader first saw a piece: its revoke was before. Zero: it has not seen it.
+func (r *Releases) Since(name string) time.Time { return r.seen[name] }
+
 // Released says whether what is in flight may be given on. If not, why, and when it will be if only
 // time is lacking.
 func (r *Releases) Released(v *View, f *protocol.Flight) (ok bool, why string, at time.Time) {
@@ -147,14 +158,40 @@ func fate(v *View, f *protocol.Flight, since time.Time) (fate protocol.Fate) {
 	if pod := o.Pods[f.From]; pod != f.Pod && !o.GonePods[pod] {
 		fate.Successor = pod
 	}
-	if !o.PodsAt.After(since) {
-		return fate
-	}
-	if fate.Gone = o.GonePods[f.Pod]; f.Pod == "" {
-		in := v.State.Instances[f.From]
-		fate.Gone = slices.Contains(o.Gone, f.From) && (in == nil || !in.Live)
-	}
+	fate.Gone = o.PodsAt.After(since) && isGone(v, f)
 	return fate
+}
+
+// isGone says that the pod that f was revoked from is gone by the last list of the pods.
+func isGone(v *View, f *protocol.Flight) bool {
+	if f.Pod != "" {
+		return v.Orders.GonePods[f.Pod]
+	}
+	in := v.State.Instances[f.From]
+	return slices.Contains(v.Orders.Gone, f.From) && (in == nil || !in.Live)
+}
+
+// Awaited is when an absence will have lasted long enough for something in flight to be released by
+// it, if ZooKeeper is read then or later; zero: nothing in flight waits for that. What waits longest
+// comes first.
+func (r *Releases) Awaited(v *View) (at time.Time) {
+	if v.Orders.HandOff != config.HandOffAcknowledged {
+		return at
+	}
+	for name, f := range v.State.Flight {
+		gone, absent := r.absent[f.From]
+		last := r.last[f.From]
+		if !absent || last == nil || last.Pod != f.Pod || !last.Fenceable() {
+			continue
+		}
+		if since := r.seen[name]; since.After(gone) {
+			gone = since
+		}
+		if over := gone.Add(last.FencedAfter()); over.After(r.observed) && (at.IsZero() || over.Before(at)) {
+			at = over
+		}
+	}
+	return at
 }
 
 // absence is what this leader has seen of n's status being absent after that moment, and what

@@ -16,13 +16,14 @@ import (
 )
 
 // Speakers is when each ordinal's status was first found to be of the pod that it is of, or to be
-// none.
+// none, and what it said last.
 type Speakers map[int]speaker
 
 type speaker struct {
 	pod   string
 	none  bool
 	since time.Time
+	last  *observed.Status
 }
 
 // Follow returns who speaks by st.
@@ -30,10 +31,11 @@ func (s Speakers) Follow(st *protocol.State) Speakers {
 	next := make(Speakers, len(st.Instances))
 	for n, in := range st.Instances {
 		now := speaker{none: in.Status == nil, since: st.ReadAt}
-		if in.Status != nil {
-			now.pod = in.Status.Pod
+		was, known := s[n]
+		if now.last = was.last; in.Status != nil {
+			now.pod, now.last = in.Status.Pod, release.StatusOf(in)
 		}
-		if was, known := s[n]; known && was.pod == now.pod && was.none == now.none {
+		if known && was.pod == now.pod && was.none == now.none {
 			now.since = was.since
 		}
 		next[n] = now
@@ -53,6 +55,9 @@ func Assignment(st *protocol.State, who Speakers) observed.Assignment {
 			l.Changed = time.Time{}
 		}
 		l.Status, l.StatusFault, l.StatusSince = release.StatusOf(in), in.StatusFault, who[n].since
+		if l.Status == nil {
+			l.Last = who[n].last
+		}
 		a.Lists[n] = l
 	}
 	for _, f := range st.Flight {

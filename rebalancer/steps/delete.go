@@ -76,11 +76,3 @@ func (p *Proposal) deleteListed(v *View, listed map[int]map[string]struct{}) {
 		p.ask(v, m, err, Answer{resync.Deleted, ids}, n)
 	}
 }
-
-// Pod is the uid of the pod that runs n's list now; "" if it is not known.
-func (v *View) Pod(n int) string {
-	if in := v.State.Instances[n]; in != nil && in.Status != nil {
-		return in.Status.Pod
-	}
-	return v.Orders.Pods[n]
-}

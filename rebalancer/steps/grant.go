@@ -12,6 +12,7 @@ import (
 // Grant ends flights that are released: deletes are forgotten, the rest goes to its destination if
 // that is open and has room, and else to the pool, from where it is placed again.
 type Grant struct {
+	Move *Move
 	// Granted is told what an ordinal received, Pooled what has come back to the pool.
 	Granted func(n int, takes []protocol.Take)
 	Pooled  func(take protocol.Take)
@@ -24,8 +25,13 @@ type released struct {
 	grants map[int][]protocol.Take
 	sizes  map[int]protocol.Size // of what is granted, by ordinal
 	// later is when more will be released to an ordinal within a moment: its list waits, to be
-	// written once.
+	// written once. Of what instances are to acknowledge that is not known: it is waited for until
+	// what is released has been in flight for long enough.
 	later map[int]time.Time
+	// awaited are ordinals to which something is in flight that was revoked a moment ago, and is to
+	// be acknowledged; oldest is when the first of what is released to an ordinal was revoked.
+	awaited map[int]bool
+	oldest  map[int]time.Time
 }
 
 // Next implements Step.
@@ -47,16 +53,24 @@ func (s *Grant) Next(v *View) Proposal {
 			p.add(Job{Multi: m, Then: func(time.Time) { s.Pooled(take) }}, err)
 		}
 	}
+	taken, revoking := map[string]bool{}, s.Move.revoking(v) // pieces
 	for _, n := range slices.Sorted(maps.Keys(l.grants)) {
 		at := v.writableAt(n)
 		if more := l.later[n]; more.After(at) {
 			at = more
 		}
+		if more := l.oldest[n].Add(gather(v)); (revoking || l.awaited[n]) && more.After(at) {
+			at = more
+		}
 		if v.Now.Before(at) {
 			p.again(at)
 		}
-		if v.Now.Before(at) || p.full() {
+		// what shares a piece with another grant follows when that is committed
+		if v.Now.Before(at) || p.full() || slices.ContainsFunc(l.grants[n], func(t protocol.Take) bool { return taken[t.Name] }) {
 			continue
+		}
+		for _, take := range l.grants[n] {
+			taken[take.Name] = true
 		}
 		takes := pack.Fitting(v.State, n, l.grants[n], func(piece string) protocol.IDs { return v.State.Flight[piece].IDs })
 		m, err := protocol.Grant(v.State, protocol.Give{To: n, From: takes})
@@ -65,10 +79,17 @@ func (s *Grant) Next(v *View) Proposal {
 	return p
 }
 
+// gather is how long what is released is in flight at most while more is to be acknowledged: Move
+// revokes for less.
+func gather(v *View) time.Duration { return v.Orders.ListInterval() * 3 / 4 }
+
 // survey sorts what is released. p says what the first of the others waits for, and comes again
 // when the next will be released if only time is lacking.
 func survey(v *View) (l released, p Proposal) {
-	l = released{grants: map[int][]protocol.Take{}, sizes: map[int]protocol.Size{}, later: map[int]time.Time{}}
+	l = released{
+		grants: map[int][]protocol.Take{}, sizes: map[int]protocol.Size{}, later: map[int]time.Time{},
+		awaited: map[int]bool{}, oldest: map[int]time.Time{},
+	}
 	for _, name := range v.State.FlightNames() {
 		f := v.State.Flight[name]
 		switch ok, why, at := v.Releases.Released(&v.View, f); {
@@ -79,9 +100,21 @@ func survey(v *View) (l released, p Proposal) {
 			l.wait(f, at, v.Now.Add(v.Orders.ListInterval()))
 		default:
 			p.block(why)
+			l.await(f, v.Releases.Since(name), v)
 		}
 	}
 	return l, p
+}
+
+// await notes to which ordinals a piece goes whose instance will say in a moment that it has
+// released it.
+func (l *released) await(f *protocol.Flight, revoked time.Time, v *View) {
+	if v.Now.Sub(revoked) >= v.Orders.ListInterval() {
+		return // it takes its time
+	}
+	for _, to := range f.To {
+		l.awaited[to] = true
+	}
 }
 
 // wait notes for which ordinals a piece will be released before their list could be written a
@@ -117,7 +150,11 @@ func (l *released) sort(v *View, f *protocol.Flight) {
 	if len(pool) > 0 {
 		l.pool = append(l.pool, protocol.Take{Name: f.Name, IDs: pool})
 	}
+	revoked := v.Releases.Since(f.Name)
 	for _, to := range slices.Sorted(maps.Keys(grants)) {
+		if first, known := l.oldest[to]; !known || revoked.Before(first) {
+			l.oldest[to] = revoked
+		}
 		l.grants[to] = append(l.grants[to], protocol.Take{Name: f.Name, IDs: grants[to]})
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
@@ -33,6 +35,7 @@ type Move struct {
 	// more resources may be; negative: any number.
 	due  []int
 	room int
+	pacer
 }
 
 // Next implements Step.
@@ -109,12 +112,13 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 		p.Blocked = "a limit is reached: resources in flight, or moves per minute"
 		return p
 	}
+	s.look(v, w)
 	s.due = slices.DeleteFunc(w.Pending.Sources(), func(n int) bool {
 		why := v.Releases.Fixed(n)
 		if why != "" {
 			p.block(fmt.Sprintf("waiting for instance %d: %s", n, why))
 		}
-		return why != "" || !v.writable(n, &p)
+		return why != "" || !v.abandoned(n) && (!v.writable(n, &p) || !s.inPace(v, &p) || !v.soonGranted(w.Pending[n].To, &p))
 	})
 	for _, n := range s.due {
 		// before the first batch: until the last one nothing leaves a list but by them
@@ -127,18 +131,28 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 	p.More = true
 	for ; len(s.due) > 0 && !p.full() && s.room != 0; s.due = s.due[1:] {
-		n := s.due[0]
-		ids, to := w.Next(n, s.room, RevokeBytes)
+		n, bytes := s.due[0], RevokeBytes
+		switch {
+		case v.abandoned(n):
+			bytes = abandonedBytes
+		case !s.inPace(v, &p):
+			continue
+		}
+		ids, to := w.Next(n, s.room, bytes)
 		if len(ids) == 0 {
 			continue
 		}
 		if s.room > 0 {
 			s.room -= len(ids)
 		}
+		if !v.abandoned(n) {
+			s.waiting++
+		}
 		m, err := protocol.Revoke(v.State, n, ids, to, v.Pod(n))
 		flight := protocol.FlightName(n, v.State.NextTimes(n))
+		sent := v.Now
 		p.add(Job{Multi: m, Lists: []int{n}, Then: func(now time.Time) {
-			w.Revoked(flight)
+			w.Revoked(flight, sent)
 			if w.Voluntary() {
 				s.window = append(s.window, wave.Moved{At: now, N: len(ids)})
 			}
@@ -147,6 +161,11 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 	p.More = len(p.Jobs) > 0
 	return p
 }
+
+// abandonedBytes bounds the ids of one revoke from an instance whose list nobody reads any more: a
+// piece of the flight is written anew for each list that gets something of it, so that small ones
+// can be granted side by side.
+const abandonedBytes = RevokeBytes / 8
 
 // suspendedWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked
 // for by a person, pause or not.
@@ -270,4 +289,82 @@ func (s *Move) Progress(v *View, p *orders.Progress) {
 		end := v.Now.Add(time.Duration(float64(p.Left+p.Beyond) / p.PerMinute * float64(time.Minute))).UTC().Truncate(time.Second)
 		p.EstimatedEnd = &end
 	}
+}
+
+// pacer keeps a wave whose instances acknowledge from revoking more than the next write of a list
+// can grant: what is revoked has no owner until then. So it revokes for the first half of the time
+// between two writes of the list, and again when half of it is left; and while so many instances
+// have not acknowledged, others wait: all at once would keep each other waiting. Where each takes
+// long by itself, they are waited for together.
+type pacer struct {
+	// group is when the first of what is granted next was revoked.
+	group time.Time
+	// waiting are the pieces that are not acknowledged, most is how many they may be: more with each
+	// that is, and few again when one is late.
+	waiting, most int
+	// fastest is the least time in which one was acknowledged; 0: none was yet.
+	fastest time.Duration
+}
+
+const (
+	// fewWaiting is how many instances may be waited for at least.
+	fewWaiting = 8
+	// lateAfter, and twice the least time that one has taken, is how long an instance may take to
+	// acknowledge before fewer are waited for.
+	lateAfter = 150 * time.Millisecond
+)
+
+// look looks at what is in flight of a wave, but for what instances take their time to acknowledge.
+func (s *pacer) look(v *View, w *wave.Running) {
+	before, late, slow := s.waiting, false, 0
+	s.group, s.waiting = v.Now, 0
+	for _, f := range w.InFlight(v.State) {
+		if v.abandoned(f.From) {
+			continue
+		}
+		at := w.RevokedAt(f.Name)
+		age := v.Now.Sub(at)
+		released, _, _ := v.Releases.Released(&v.View, f)
+		switch {
+		case age >= v.Orders.ListInterval():
+			if !released {
+				slow++
+			}
+			continue
+		case !released:
+			s.waiting++
+			late = late || age >= max(lateAfter, 2*s.fastest)
+		case s.fastest == 0 || age < s.fastest:
+			s.fastest = age
+		}
+		if at.Before(s.group) {
+			s.group = at
+		}
+	}
+	switch s.most += max(0, before-s.waiting); {
+	case slow >= fewWaiting:
+		s.most = math.MaxInt32
+	case late:
+		s.most = fewWaiting
+	}
+	s.most = max(s.most, fewWaiting)
+}
+
+// inPace says that what is revoked now will be granted with what is in flight already. If not, p
+// comes again when something more may be.
+func (s *pacer) inPace(v *View, p *Proposal) bool {
+	if v.Orders.HandOff != config.HandOffAcknowledged || s.waiting < s.most && s.gathers(v) {
+		return true
+	}
+	p.again(s.group.Add(v.Orders.ListInterval()))
+	return false
+}
+
+// gathers says that there is time yet to revoke more of what is granted next.
+func (s *pacer) gathers(v *View) bool { return v.Now.Sub(s.group) < v.Orders.ListInterval()/2 }
+
+// revoking says that more will be revoked in a moment, to be granted with what is in flight.
+func (s *Move) revoking(v *View) bool {
+	return v.Orders.HandOff == config.HandOffAcknowledged && s.pending() && s.gathers(v) &&
+		slices.ContainsFunc(s.running.Pending.Sources(), func(n int) bool { return !v.abandoned(n) && v.Releases.Fixed(n) == "" })
 }

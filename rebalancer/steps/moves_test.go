@@ -44,7 +44,7 @@ func newMover() *mover {
 	m.spread = &Spread{Place: m.place, Move: m.move}
 	m.open = &Open{Opened: func(_, _, _ []int) {}}
 	m.back = &RollBack{Calls: m.calls, Move: m.move, Spread: m.spread, Done: func(*RolledBack) {}}
-	m.grant = &Grant{}
+	m.grant = &Grant{Move: m.move}
 	m.grant.Granted = func(_ int, takes []protocol.Take) {
 		for _, take := range takes {
 			m.move.Arrived(time.Time{}, take.Name, len(take.IDs))

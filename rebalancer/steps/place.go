@@ -122,6 +122,7 @@ func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p *Proposal) {
 	for _, n := range moves.Sources() {
 		if slices.Contains(v.Orders.Reassign, n) || release.AssumedDead(v.Orders, n) {
 			w.Reassigned = append(w.Reassigned, n)
+			moves.SortByTarget(n)
 		}
 	}
 	s.Move.store(v, moves, w, nil, p)

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -26,7 +27,7 @@ func (s *Remove) Next(v *View) (p Proposal) {
 	}
 	for _, n := range v.Orders.Gone {
 		in := v.State.Instances[n]
-		if p.full() || in == nil || v.Orders.Stays(n) || v.State.IsOpen(n) || in.IDs.Len() > 0 || in.Live || in.Hidden || busy[n] {
+		if p.full() || in == nil || v.Orders.Stays(n) || slices.Contains(v.Orders.Reassign, n) || v.State.IsOpen(n) || in.IDs.Len() > 0 || in.Live || in.Hidden || busy[n] {
 			continue
 		}
 		m, err := protocol.RemoveOrdinal(v.State, n)

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
@@ -97,6 +98,38 @@ func (v *View) writable(n int, p *Proposal) bool {
 		return false
 	}
 	return true
+}
+
+// soonGranted says whether a list of those that receive may be written soon. If not, p comes again
+// when it is so.
+func (v *View) soonGranted(to []int, p *Proposal) bool {
+	if v.Orders.HandOff != config.HandOffAcknowledged {
+		return true
+	}
+	soon := v.Now.Add(v.Orders.ListInterval() / 2)
+	var first time.Time
+	for _, n := range to {
+		at := v.writableAt(n)
+		if !at.After(soon) {
+			return true
+		}
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	p.again(first.Add(-v.Orders.ListInterval() / 2))
+	return false
+}
+
+// abandoned says that n is reassigned and nobody reads its list: it says nothing, or who said
+// something is gone. It is not spared.
+func (v *View) abandoned(n int) bool {
+	if v.Orders.Stays(n) {
+		return false
+	}
+	in := v.State.Instances[n]
+	silent := in == nil || in.Status == nil || v.Orders.GonePods[in.Status.Pod]
+	return release.AssumedDead(v.Orders, n) || silent && slices.Contains(v.Orders.Reassign, n)
 }
 
 // Step is one part of a pass.

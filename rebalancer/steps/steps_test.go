@@ -21,6 +21,8 @@ type story struct {
 	v         View
 	inventory *inventory.Inventory
 	blocked   string // by the step that was asked last
+	// each is how much time passes each time that a step is asked.
+	each time.Duration
 }
 
 // tell begins a story: a State with a head, and orders.
@@ -70,7 +72,6 @@ func (s *story) try(step Step) (names []string, err error) {
 			sent = append(sent, s.send(jobs)...)
 		}
 		names = append(names, sent...)
-		s.v.Releases.Note(s.v.State, s.v.Now)
 		if err = p.Err; p.Ended != nil {
 			err = p.Ended(err, false)
 		}
@@ -83,7 +84,7 @@ func (s *story) try(step Step) (names []string, err error) {
 }
 
 func (s *story) ask(step Step, more bool) Proposal {
-	s.v.More = more
+	s.v.More, s.v.Now = more, s.v.Now.Add(s.each)
 	p := step.Next(&s.v)
 	s.v.More = false
 	s.v.Piece += p.Pieces
@@ -130,6 +131,7 @@ func (s *story) send(jobs []Job) (names []string) {
 			j.Then(s.v.Now)
 		}
 	}
+	s.v.Releases.Note(s.v.State, s.v.Now)
 	return names
 }
 

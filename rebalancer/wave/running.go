@@ -1,6 +1,8 @@
 package wave
 
 import (
+	"time"
+
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -14,13 +16,13 @@ type Running struct {
 	// Pending is what is not revoked from its source yet: it stays where it runs if it is taken
 	// out.
 	Pending Moves
-	// flights are the pieces that hold what was revoked.
-	flights map[string]bool
+	// flights are the pieces that hold what was revoked, and since when; zero: not known.
+	flights map[string]time.Time
 }
 
 // Begin is a wave of which nothing is revoked yet.
 func Begin(w *Wave) *Running {
-	r := &Running{Wave: *w, Pending: Moves{}, flights: map[string]bool{}}
+	r := &Running{Wave: *w, Pending: Moves{}, flights: map[string]time.Time{}}
 	for _, d := range w.Moves {
 		r.Pending[d.From] = d
 		r.Total += len(d.IDs)
@@ -31,7 +33,7 @@ func Begin(w *Wave) *Running {
 // Resume finds out how far a stored wave is. find says where an id is; what is neither where it was
 // nor in flight has arrived, or is no business of the wave any more.
 func Resume(w *Wave, st *protocol.State, find func(id string) (int32, bool)) *Running {
-	r := &Running{Wave: *w, Pending: Moves{}, flights: map[string]bool{}}
+	r := &Running{Wave: *w, Pending: Moves{}, flights: map[string]time.Time{}}
 	flying := map[string]struct{}{}
 	for _, d := range w.Moves {
 		r.Total += len(d.IDs)
@@ -48,7 +50,7 @@ func Resume(w *Wave, st *protocol.State, find func(id string) (int32, bool)) *Ru
 	}
 	for name, f := range st.Flight {
 		if len(f.IDs.Among(flying)) > 0 {
-			r.flights[name] = true
+			r.flights[name] = time.Time{}
 		}
 	}
 	return r
@@ -77,11 +79,20 @@ func (r *Running) Next(from, n, bytes int) (ids []string, to []int) {
 	return first.IDs, first.To
 }
 
-// Revoked notes the flight piece that holds what was revoked.
-func (r *Running) Revoked(flight string) { r.flights[flight] = true }
+// Revoked notes the flight piece that holds what was revoked, and when that was sent.
+func (r *Running) Revoked(flight string, at time.Time) { r.flights[flight] = at }
+
+// RevokedAt is when what a flight piece of the wave holds was revoked; zero: that is not known.
+func (r *Running) RevokedAt(flight string) time.Time { return r.flights[flight] }
 
 // Owns says whether a flight piece is the wave's.
-func (r *Running) Owns(flight string) bool { return r != nil && r.flights[flight] }
+func (r *Running) Owns(flight string) bool {
+	if r == nil {
+		return false
+	}
+	_, owns := r.flights[flight]
+	return owns
+}
 
 // InFlight are its flight pieces that there still are.
 func (r *Running) InFlight(st *protocol.State) (all []*protocol.Flight) {

@@ -123,6 +123,21 @@ func (m Moves) Add(from int, id string, to int) {
 	m[from] = SourceMoves{from, append(d.IDs, id), append(d.To, to)}
 }
 
+// SortByTarget orders the moves of a source by where they go.
+func (m Moves) SortByTarget(from int) {
+	d := m[from]
+	order := make([]int, len(d.To))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return d.To[a] - d.To[b] })
+	sorted := SourceMoves{From: from, IDs: make([]string, len(order)), To: make([]int, len(order))}
+	for i, k := range order {
+		sorted.IDs[i], sorted.To[i] = d.IDs[k], d.To[k]
+	}
+	m.set(from, sorted)
+}
+
 // Sources are the ordinals that the moves are from, ascending.
 func (m Moves) Sources() []int { return slices.Sorted(maps.Keys(m)) }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
@@ -53,6 +54,19 @@ func (h *History) downSince(ordinal int) time.Time {
 	return time.Time{}
 }
 
+// runsNothing says that nothing of the instance runs any more, as far as the snapshot shows: its pod
+// is gone, and what was made in its place has no node, or has ended for good, or it has fenced
+// itself. That is a reason to have it proven at once; the engine takes nothing without a proof.
+func runsNothing(inst *observed.Instance) bool { return inst.Runner() == nil || inst.Fenced() }
+
+// graceOf is how long an instance must not be working before what it owns is reassigned.
+func graceOf(h *config.Health, inst *observed.Instance) time.Duration {
+	if runsNothing(inst) {
+		return h.After()
+	}
+	return max(h.After(), config.LeastUnproven)
+}
+
 // reassign marks the instances whose resources are to be reassigned: not working for the whole
 // grace, with others that work. A rolling update that goes on moves nothing (the last pod of one
 // may never become available), and when too many are unhealthy at once the fault is hardly theirs:
@@ -66,15 +80,16 @@ func (h *Health) reassign(in *Input) {
 	unhealthy, w := 0, in.Observed.Workload
 	for i := range h.Verdicts {
 		v := &h.Verdicts[i]
-		if !v.unhealthy() || !w.Has(v.Ordinal) {
+		inst := in.Observed.Instance(v.Ordinal)
+		if !w.Has(v.Ordinal) || !v.unhealthy() && (inst.Owned() == 0 || !runsNothing(inst)) {
 			continue
 		}
 		unhealthy++
-		since := in.History.downSince(v.Ordinal)
-		if inst := in.Observed.Instance(v.Ordinal); since.IsZero() || inst == nil || inst.List == nil || inst.List.Count == 0 {
+		if inst == nil || inst.Owned() == 0 && !inst.Fenced() { // what is fenced takes nothing either
 			continue
 		}
-		if down := in.Now.Sub(since); down >= c.Health.ReassignAfter.Std() {
+		since := cmp.Or(in.History.downSince(v.Ordinal), in.Now)
+		if down := in.Now.Sub(since); down >= graceOf(&c.Health, inst) {
 			v.Text += fmt.Sprintf("; not working for %s", config.Duration(down))
 			marked = append(marked, v)
 		}

@@ -19,7 +19,7 @@ type Condition string
 const (
 	Healthy      Condition = "Healthy"
 	Starting     Condition = "Starting"     // within its start-up grace
-	NotReady     Condition = "NotReady"     // runs, and its pod is not ready, which is all that is known
+	NotReady     Condition = "NotReady"     // runs, and its pod is not ready, which is all that is known; or it has fenced itself
 	Stale        Condition = "Stale"        // silent for staleAfter, or for longer while its session is alive: reported
 	Silent       Condition = "Silent"       // silent for restartAfter: restarted, if nothing speaks against it
 	CrashLooping Condition = "CrashLooping" // the kubelet restarts it; we do not
@@ -183,6 +183,9 @@ func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 		if silence == Stale || silence == Silent {
 			v.Condition, v.Text = Stale, fmt.Sprintf("last heartbeat %s ago, ZooKeeper session alive", config.Duration(*lag))
 		}
+	} else if inst.Fenced() && silence != Silent {
+		v.By, v.Condition, v.Text = BySession, NotReady, "it fences itself, and its ZooKeeper session is over"
+		return v
 	} else if silence == "" {
 		v.By, v.Condition = ByPod, NotReady
 		if v.Text = "its pod runs and is not Ready"; p.Ready {

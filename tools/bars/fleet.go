@@ -29,6 +29,9 @@ const (
 
 	scaleThings    = 350_000
 	scaleInstances = 100
+	// deadThings are so many that an instance has about 5,000, and that the others have room for
+	// what one of them has.
+	deadThings = 480_000
 	// catalogueInterval is the product's default.
 	catalogueInterval = config.Duration(5 * time.Minute)
 )
@@ -52,18 +55,18 @@ type wires struct{ zookeeper, api bool }
 // inFleet measures that many replicas when things are imported. A replica that ends is started
 // again, as the kubelet would.
 func inFleet(things, replicas int, between wires, measure func(context.Context, *fleet) (map[string]float64, error)) measure {
-	return inFleetOf(things, replicas, between, func(*config.Config) {}, measure)
+	return inFleetOf(things, replicas, between, func(*product.Options) {}, measure)
 }
 
-// inFleetOf is inFleet with another configuration.
-func inFleetOf(things, replicas int, between wires, configure func(*config.Config),
+// inFleetOf is inFleet of a product with other options.
+func inFleetOf(things, replicas int, between wires, change func(*product.Options),
 	measure func(context.Context, *fleet) (map[string]float64, error),
 ) measure {
 	return func(ctx context.Context, b *bench) (map[string]float64, error) {
 		f := &fleet{down: map[*product.Server]bool{}}
 		adapt := func(w *world, o *product.Options) error {
 			f.world = w
-			configure(o.Config)
+			change(o)
 			return f.options(o, replicas, between)
 		}
 		return inWorldOf(scaleInstances, things, adapt, func(ctx context.Context, w *world) (map[string]float64, error) {

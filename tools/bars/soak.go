@@ -70,8 +70,8 @@ func runSoak(ctx context.Context, b *bench, things int, long time.Duration, out 
 
 // soakConfig makes room for sizes to change, and has the catalogue make good within minutes what a
 // broker that was killed has lost.
-func soakConfig(c *config.Config) {
-	k := &c.Kinds[0]
+func soakConfig(o *product.Options) {
+	k := &o.Config.Kinds[0]
 	k.Capacity, k.TargetPerInstance, k.Max = soakTarget+soakTarget/10, soakTarget, mostResized
 	k.Catalogue.Interval = config.Duration(time.Minute)
 	k.Behavior.ScaleDown.StabilizationWindow = new(config.Duration)

@@ -103,5 +103,10 @@ func atScale() []group {
 			"leader_zookeeper_reads_per_min", "today_leader_zookeeper_reads_per_min",
 			"follower_zookeeper_reads_per_min", "today_follower_zookeeper_reads_per_min", "zookeeper_reads_over_today <=0.2",
 			"zookeeper_syncs_per_min", "today_zookeeper_syncs_per_min")},
+		{"scale_moves", "moves.go", spreads(scaleThings, 5), figures("s <=5", "moves", "ownerless_p99_s <=1.2", "ownerless_p50_s",
+			"ownerless_worst_s", "immediate_s", "immediate_moves", "immediate_ownerless_p99_s", "immediate_ownerless_p50_s",
+			"immediate_ownerless_worst_s", "run_twice <=0")},
+		{"scale_dead", "dead.go", deaths(deadThings, 5), figures("resources", "gone_p99_s <=3", "gone_p50_s", "ended_p99_s <=3", "ended_p50_s",
+			"fenced_p99_s <=25", "fenced_p50_s", "run_twice <=0")},
 	}
 }

@@ -29,6 +29,8 @@ type Instance struct {
 	State string `json:"state"`
 	Hung  bool   `json:"hung,omitempty"`
 	Muted bool   `json:"muted,omitempty"`
+	// Answered is when ZooKeeper last answered it; nil: never.
+	Answered *time.Time `json:"answered,omitempty"`
 	// IDs are there only when asked for.
 	IDs []string `json:"ids,omitempty"`
 }
@@ -72,6 +74,10 @@ func (in *instance) describe(withIDs bool) Instance {
 		Count: len(ids), Hash: HashIDs(ids), Times: in.work.appliedTimes(), Hung: in.hung.Load(), Muted: in.muted.Load(),
 	}
 	d.State, _ = in.doing.Load().(string)
+	if heard := in.line.heard.Load(); heard != 0 {
+		at := time.Unix(0, heard)
+		d.Answered = &at
+	}
 	if withIDs {
 		d.IDs = ids
 	}
