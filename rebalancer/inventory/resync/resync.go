@@ -60,6 +60,9 @@ type claim struct {
 	at          time.Time
 }
 
+// spareRows is for which part more rows than known ids a read has room from the start.
+const spareRows = 64
+
 // read is a read that began and has not ended.
 type read struct {
 	number int
@@ -100,10 +103,7 @@ type Outcome struct {
 // New returns a Comparison that knows of no read and hears messages from now on.
 func New(now time.Time) *Comparison {
 	return &Comparison{
-		dates: dates{
-			start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
-		},
-		said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{},
+		dates: newDates(now), said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{},
 		waiting: waiting{by: map[string]*Set{}},
 	}
 }
@@ -113,7 +113,7 @@ func New(now time.Time) *Comparison {
 func (r *Comparison) Begin(now time.Time, known iter.Seq[string], count int) {
 	r.reads++
 	r.read = &read{number: r.reads, began: now, known: known, count: count, seed: maphash.MakeSeed()}
-	clear(r.said)
+	r.said = map[string]Op{} // a cleared one keeps the room that it once had
 }
 
 // Abort forgets a read that failed: it proves nothing.
@@ -123,6 +123,9 @@ func (r *Comparison) Abort() { r.read = nil }
 func (r *Comparison) Row(id string, exists bool) {
 	if r.read == nil {
 		return
+	}
+	if r.read.rows == nil {
+		r.read.rows = make([]uint64, 0, r.read.count+r.read.count/spareRows)
 	}
 	r.read.rows = append(r.read.rows, maphash.String(r.read.seed, id))
 	if !exists {
@@ -301,12 +304,12 @@ const leastPause = time.Second
 // began within the lag after the start, as a new leader's first one does, finds no suspects: again
 // is then when the next one may.
 func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []string, again time.Time) {
-	suspects := map[string]time.Time{}
+	suspects, young := map[string]time.Time{}, r.dates.young(rd.began, l.Lag)
 	for id := range rd.known {
 		if rd.has(id) || r.spokenOf(id) {
 			continue
 		}
-		if r.dates.young(id, rd.began, l.Lag) {
+		if young(id) {
 			if old := r.dates.start.Add(l.Lag); rd.began.Before(old) {
 				again = old
 			}

@@ -35,7 +35,9 @@ type bench struct {
 }
 
 func newBench(w world) *bench {
-	return &bench{Comparison: New(t0), w: w, now: t0, l: Limits{MaxShare: 0.1}}
+	b := &bench{Comparison: New(t0), w: w, now: t0, l: Limits{MaxShare: 0.1}}
+	b.dates.step = 0 // tests tell times apart that are nanoseconds apart
+	return b
 }
 
 // after lets time pass.
@@ -290,10 +292,40 @@ func TestWhatIsOldIsNotRemembered(t *testing.T) {
 	for i := range 100 {
 		b.said(Created, fmt.Sprint("new-", i))
 	}
+	for i := range 100 {
+		b.said(Deleted, fmt.Sprint("old-", i))
+	}
 	b.after(time.Minute-1).read(t, b.w)
-	require.Len(t, b.dates.created, 100)
+	require.Len(t, b.dates.created, 1)
+	require.Len(t, b.dates.created[0].hashes, 100)
+	require.Len(t, b.dates.deleted, 100)
 	b.after(1).read(t, b.w)
 	require.Empty(t, b.dates.created)
+	require.Empty(t, b.dates.deleted)
+}
+
+// An import's dates take 4 bytes an id, and no create is taken for older than it is.
+func TestDatesOfAnImportAreKeptInBatches(t *testing.T) {
+	const lag, n = 10 * time.Minute, 3 * batchIDs
+	d := newDates(t0)
+	d.forget(t0, lag) // a read has told the lag
+	for i := range n {
+		d.note(t0.Add(lag+time.Duration(i)*time.Millisecond), Created, fmt.Sprint(i))
+	}
+	held := 0
+	for _, b := range d.created {
+		held += cap(b.hashes)
+		require.LessOrEqual(t, b.last-b.first, lag/stepsALag)
+	}
+	require.Less(t, held, n+n/2)
+	require.Less(t, len(d.created), 20)
+	for _, i := range []int{0, 1, batchIDs, n - 1} {
+		created := t0.Add(lag + time.Duration(i)*time.Millisecond)
+		require.True(t, d.young(created.Add(lag-1), lag)(fmt.Sprint(i)), i)
+		require.False(t, d.young(created.Add(lag+lag/stepsALag), lag)(fmt.Sprint(i)), i)
+	}
+	d.forget(t0.Add(3*lag), lag)
+	require.Empty(t, d.created)
 }
 
 // TestNothingIsDeletedThatExists plays random catalogues, reads that see any moment between their
