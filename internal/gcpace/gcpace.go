@@ -3,7 +3,8 @@
 // In: what the last collection found alive. Out: the percentage for the next, and the limit for the
 // process. By Go's own rule, a share of what is alive, 350,000 ids pile up half as much garbage in
 // an import, and 10,000 pods, dearer to look through, are collected after every other answer.
-// Invariant: a very large heap is not collected all the time; GOGC and GOMEMLIMIT, if set, hold.
+// Invariant: a very large heap is not collected all the time; GOGC, if set, holds, and the limit is
+// never above GOMEMLIMIT.
 package gcpace
 
 import (
@@ -28,14 +29,16 @@ func Start() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	p := &pacer{live: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}, limits: os.Getenv("GOMEMLIMIT") == ""}
+	const asItIs = -1
+	p := &pacer{live: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}, given: debug.SetMemoryLimit(asItIs)}
 	p.set(most, whole)
 	afterEach(p.adjust)
 }
 
 type pacer struct {
-	live    []metrics.Sample
-	limits  bool
+	live []metrics.Sample
+	// given is GOMEMLIMIT: a pod's memory, which is mostly more than is needed.
+	given   int64
 	percent int
 	limit   int64
 }
@@ -53,7 +56,7 @@ func (p *pacer) set(percent int, limit int64) {
 		p.percent = percent
 		debug.SetGCPercent(percent)
 	}
-	if p.limits && differs(p.limit, limit) {
+	if limit = min(limit, p.given); differs(p.limit, limit) {
 		p.limit = limit
 		debug.SetMemoryLimit(limit)
 	}
