@@ -2,7 +2,7 @@ package inventory
 
 import "math/bits"
 
-// spots holds a spot for each hash, in 18 to 24 bytes: a map takes 26 to 28.
+// spots holds a spot for each hash, in 20 to 25 bytes; a map takes 26 to 28.
 //
 // The cells are sorted by hash, with empty ones between them. Each is at or after its home, which
 // grows with the hash, and no empty cell is between its home and it: so it is found from there on.
@@ -22,7 +22,7 @@ const emptyHash, instead = 0, 1
 
 // fullNum of fullDen slots are taken before there are growNum/growDen as many.
 const (
-	fullNum, fullDen = 7, 8
+	fullNum, fullDen = 5, 6
 	growNum, growDen = 5, 4
 )
 
@@ -101,10 +101,27 @@ func (t *spots) drop(hash uint64) {
 
 func (t *spots) grow() {
 	was := t.cells
-	t.room(max(t.n, t.slots*fullNum/fullDen) * growNum / growDen)
-	for _, c := range was {
-		if c.hash != emptyHash {
-			t.put(c.hash, c.spot)
+	for n := max(t.n, t.slots*fullNum/fullDen); ; {
+		n = n*growNum/growDen + 1
+		if t.room(n); t.fill(was) {
+			return
 		}
 	}
+}
+
+// fill puts sorted cells into empty ones; false: those behind the last home are too few.
+func (t *spots) fill(sorted []cell) bool {
+	next := 0
+	for _, c := range sorted {
+		if c.hash == emptyHash {
+			continue
+		}
+		if next = max(next, t.home(c.hash)); next == len(t.cells) {
+			return false
+		}
+		t.cells[next] = c
+		next++
+		t.n++
+	}
+	return true
 }
