@@ -177,7 +177,10 @@ func counts(st *protocol.State) map[int]int {
 // all yields every id of st, also what is being deleted.
 func all(st *protocol.State) iter.Seq[string] {
 	ids, _ := inventory.Remaining(st)
-	every := slices.Collect(ids)
+	var every []string
+	for id := range ids {
+		every = append(every, strings.Clone(id))
+	}
 	for _, f := range st.Flight {
 		for i, id := range f.IDs.All() {
 			if f.Target(i) == protocol.ToDelete {

@@ -32,7 +32,7 @@ func ResourceOf(v *View, id string, ordinal int) Resource {
 		r.occupant(v, ordinal)
 	} else if v.State != nil {
 		for _, f := range v.State.Flight {
-			if slices.Contains(f.IDs.Strings(), id) {
+			if f.IDs.Index(id) >= 0 {
 				r.Place, r.From = InFlight, &f.From
 				r.occupant(v, f.From)
 			}
@@ -105,9 +105,10 @@ func ResourcesOf(st *protocol.State, q ResourceQuery) (ResourceList, error) {
 	least := &smallest{limit: limit + 1}
 	picks := func(id string) bool { return (q.ID == "" || id == q.ID) && strings.Contains(id, q.Contains) }
 	take := func(ids protocol.IDs, ordinal int) {
-		for _, id := range ids.All() {
+		for _, id := range ids.Lent() {
 			at := ResourceAt{ID: id, Instance: ordinal}
 			if (last == nil || compare(at, *last) > 0) && least.wants(at) && picks(id) {
+				at.ID = strings.Clone(id)
 				least.take(at)
 			}
 		}

@@ -111,6 +111,9 @@ func TestAPageOfResourcesTakesMemoryForItselfAlone(t *testing.T) {
 		page, err := ResourcesOf(st, ResourceQuery{Contains: "7a51", Limit: 100})
 		require.NoError(t, err)
 		require.Len(t, page.Items, 100)
+		for _, at := range page.Items {
+			require.GreaterOrEqual(t, st.Instances[at.Instance].IDs.Index(at.ID), 0, "%s is where it is said to be", at.ID)
+		}
 	})
 	require.Less(t, per, 3000.0)
 }

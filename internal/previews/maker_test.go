@@ -73,7 +73,7 @@ func (l *led) Preview(o orders.Orders, _ bool) (*steps.Preview, error) {
 	for n := range 3 {
 		w.Instances = append(w.Instances, plan.Instance{Ordinal: n, Open: o.Stays(n), Leaving: !o.Stays(n), Capacity: 10})
 		for i := range 1 + 2*(n%2) {
-			w.Instances[n].IDs = append(w.Instances[n].IDs, fmt.Sprintf("%d-%d", n, i))
+			w.Instances[n].IDs = w.Instances[n].IDs.With(fmt.Sprintf("%d-%d", n, i))
 		}
 	}
 	first, err := plan.Make(w, plan.Options{Regime: plan.Periodic})

@@ -15,6 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -91,10 +92,10 @@ func TestAnIDIsOfAllThatAPlanRestsOn(t *testing.T) {
 
 // TestWhatOfAListCounts: everything where all of it goes, and moves alone where some of it does.
 func TestWhatOfAListCounts(t *testing.T) {
-	w := &plan.World{Pool: plan.List{IDs: []string{"p"}}, Instances: []plan.Instance{
+	w := &plan.World{Pool: plan.List{IDs: protocol.NewIDs([]string{"p"})}, Instances: []plan.Instance{
 		{Ordinal: 0, Open: true, Capacity: 9}, {Ordinal: 1, Open: true, Capacity: 9}, {Ordinal: 4, Leaving: true, Capacity: 9},
 	}}
-	w.Instances[1].IDs, w.Instances[2].IDs = []string{"a", "b", "c", "d", "e", "f"}, []string{"g"}
+	w.Instances[1].IDs, w.Instances[2].IDs = protocol.NewIDs([]string{"a", "b", "c", "d", "e", "f"}), protocol.NewIDs([]string{"g"})
 	p, err := plan.Make(w, plan.Options{Regime: plan.Periodic})
 	require.NoError(t, err)
 	sources := Sources(p, nil)

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol/idlist"
 )
 
 // Places other than an ordinal's list.
@@ -144,7 +145,7 @@ func (x *Index) find(id string) int32 {
 	if x.of == nil {
 		return nowhere
 	}
-	h := maphash.String(x.seed, id)
+	h := idlist.Hash(x.seed, id)
 	if s, known := x.at[h%shards].get(h); known {
 		return shown(s.place)
 	}
@@ -159,7 +160,7 @@ func (x *Index) Track(id string) (t Track, known bool) {
 	if x.of == nil {
 		return Track{}, false
 	}
-	h := maphash.String(x.seed, id)
+	h := idlist.Hash(x.seed, id)
 	s, known := x.at[h%shards].get(h)
 	if !known {
 		return Track{}, false
@@ -220,8 +221,8 @@ func (x *Index) build(st *protocol.State) {
 func (x *Index) buildShard(st *protocol.State, shard uint64) *spots {
 	at := newSpots(st.Count() / shards)
 	differences(&protocol.State{}, st, func(_, is protocol.IDs, place int32) {
-		for _, id := range is.All() {
-			if h := maphash.String(x.seed, id); h%shards == shard {
+		for _, h := range is.Hashes(x.seed) {
+			if h%shards == shard {
 				at.put(h, spot{place: place})
 			}
 		}
@@ -251,8 +252,7 @@ func (x *Index) apply(old, st *protocol.State) {
 			if onlyWhereCame && !came[c.place] {
 				continue
 			}
-			for _, id := range c.was.All() {
-				h := maphash.String(x.seed, id)
+			for _, h := range c.was.Hashes(x.seed) {
 				if s, known := x.at[h%shards].get(h); known {
 					visit(x.at[h%shards], h, s, c)
 				}
@@ -265,8 +265,7 @@ func (x *Index) apply(old, st *protocol.State) {
 		}
 	})
 	for _, c := range changes {
-		for _, id := range c.is.All() {
-			h := maphash.String(x.seed, id)
+		for _, h := range c.is.Hashes(x.seed) {
 			prev, known := x.at[h%shards].get(h)
 			x.at[h%shards].put(h, x.log.arrived(h, prev, known, c.place))
 		}
@@ -326,8 +325,8 @@ func differ[K comparable, V any](old, now map[K]*V, ids func(*V) protocol.IDs, v
 	}
 }
 
-// Remaining yields every id of st that is not being deleted, duplicates as often as they occur, and
-// says how many there are.
+// Remaining lends every id of st that is not being deleted, each until the next one, duplicates as
+// often as they occur, and says how many there are.
 func Remaining(st *protocol.State) (ids iter.Seq[string], n int) {
 	n = st.Count()
 	for _, f := range st.Flight {
@@ -335,7 +334,12 @@ func Remaining(st *protocol.State) (ids iter.Seq[string], n int) {
 	}
 	return func(yield func(string) bool) {
 		all := func(ids protocol.IDs) bool {
-			return !slices.ContainsFunc(ids.Strings(), func(id string) bool { return !yield(id) })
+			for _, id := range ids.Lent() {
+				if !yield(id) {
+					return false
+				}
+			}
+			return true
 		}
 		for _, in := range st.Instances {
 			if !all(in.IDs) {
@@ -348,7 +352,7 @@ func Remaining(st *protocol.State) (ids iter.Seq[string], n int) {
 			}
 		}
 		for _, f := range st.Flight {
-			for i, id := range f.IDs.All() {
+			for i, id := range f.IDs.Lent() {
 				if f.Target(i) != protocol.ToDelete && !yield(id) {
 					return
 				}

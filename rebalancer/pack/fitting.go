@@ -11,7 +11,7 @@ func Fitting(st *protocol.State, n int, takes []protocol.Take, of func(piece str
 	list := st.Instances[n].Bytes
 	size := list
 	for i, take := range takes {
-		cost := protocol.NewIDs(take.IDs).Cost()
+		cost := protocol.Costs(take.IDs)
 		list += cost
 		size += cost + rest(of(take.Name), take) + perOperation
 		if i > 0 && (size > protocol.MaxMultiBytes || list > protocol.MaxListBytes) {
@@ -28,5 +28,5 @@ func rest(ids protocol.IDs, take protocol.Take) int {
 	}
 	const sample, destination = 20, 5
 	n := min(ids.Len(), sample)
-	return (ids.Len() - len(take.IDs)) * (ids.Slice(0, n).Cost()/n + destination)
+	return (ids.Len() - len(take.IDs)) * (protocol.Costs(ids.Slice(0, n).Strings())/n + destination)
 }

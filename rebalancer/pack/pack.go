@@ -130,7 +130,7 @@ func (k *packer) give(w portion) protocol.Give {
 		p := k.next(n)
 		if len(p.IDs) > n {
 			rest := part{protocol.Take{Name: p.Name, IDs: p.IDs[n:]}, p.cost}
-			p.IDs, p.cost = p.IDs[:n:n], protocol.NewIDs(p.IDs[:n]).Cost()
+			p.IDs, p.cost = p.IDs[:n:n], protocol.Costs(p.IDs[:n])
 			rest.cost -= p.cost
 			k.open = &rest
 		}

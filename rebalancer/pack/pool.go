@@ -24,9 +24,10 @@ func PoolOf(st *protocol.State) Pool {
 	p := Pool{IDs: make([]string, 0, st.Unassigned())}
 	for _, name := range st.PoolNames() {
 		piece := st.Pool[name]
+		ids := piece.IDs.Strings()
 		p.starts = append(p.starts, len(p.IDs))
-		p.pieces = append(p.pieces, part{protocol.Take{Name: name, IDs: piece.IDs.Strings()}, piece.Cost()})
-		p.IDs = append(p.IDs, piece.IDs.Strings()...)
+		p.pieces = append(p.pieces, part{protocol.Take{Name: name, IDs: ids}, piece.Cost()})
+		p.IDs = append(p.IDs, ids...)
 	}
 	return p
 }

@@ -28,7 +28,7 @@ func Check(w *World, p *Plan, o Options) error {
 		c.at = append(c.at, played{
 			Instance: in, count: in.owned(), bytes: in.Bytes + in.Arriving.Bytes, weight: in.Arriving.Weight,
 		})
-		for j := range in.IDs {
+		for j := range in.IDs.Len() {
 			c.at[i].weight += in.weight(j)
 		}
 	}
@@ -110,10 +110,10 @@ func (c *checker) move(m Move) error {
 		return fmt.Errorf("from %d to %d among %d instances", m.From, m.To, n)
 	}
 	l, index := c.w.list(m.From), int(m.Index)
-	if index < 0 || index >= len(l.IDs) {
-		return fmt.Errorf("index %d of %d", index, len(l.IDs))
+	if index < 0 || index >= l.IDs.Len() {
+		return fmt.Errorf("index %d of %d", index, l.IDs.Len())
 	}
-	id, to := l.IDs[index], c.at[m.To]
+	id, to := l.IDs.At(index), c.at[m.To]
 	switch {
 	case c.moved[key(m.From, index)]:
 		return fmt.Errorf("%q moves twice", id)
@@ -172,7 +172,7 @@ func (c *checker) pressed() bool {
 		if at != FromPool && !c.at[at].Fixed && c.at[at].owned() > c.at[at].Capacity {
 			return true
 		}
-		for i := range l.IDs {
+		for i := range l.IDs.Len() {
 			if c.pinned && c.mustMove(at, i) {
 				return true
 			}
@@ -185,16 +185,16 @@ func (c *checker) pressed() bool {
 func (c *checker) refusals() error {
 	for _, r := range c.p.Refused {
 		l, index := c.w.list(r.From), int(r.Index)
-		if index < 0 || index >= len(l.IDs) {
-			return fmt.Errorf("refused index %d of %d", index, len(l.IDs))
+		if index < 0 || index >= l.IDs.Len() {
+			return fmt.Errorf("refused index %d of %d", index, l.IDs.Len())
 		}
 		k := key(r.From, index)
 		if c.moved[k] || c.refused[k] {
-			return fmt.Errorf("%q is refused and moved, or refused twice", l.IDs[index])
+			return fmt.Errorf("%q is refused and moved, or refused twice", l.IDs.At(index))
 		}
 		c.refused[k] = true
 		if err := c.refusal(r, l); err != nil {
-			return fmt.Errorf("refused %q: %w", l.IDs[index], err)
+			return fmt.Errorf("refused %q: %w", l.IDs.At(index), err)
 		}
 	}
 	return nil
@@ -235,7 +235,7 @@ func (c *checker) refusal(r Refusal, l *List) error {
 func (c *checker) leftOut() error {
 	left := 0
 	for at, l := range c.w.Lists() {
-		for i, id := range l.IDs {
+		for i, id := range l.IDs.All() {
 			if k := key(at, i); !c.mustMove(at, i) || c.moved[k] || c.refused[k] {
 				continue
 			}
@@ -280,7 +280,7 @@ func (c *checker) even() error {
 // could finds a resource that is on an instance in the end and may be on another.
 func (c *checker) could(from InstanceIndex, to *Instance) (id string, ok bool) {
 	in := c.at[from]
-	for i, id := range in.IDs {
+	for i, id := range in.IDs.All() {
 		if !in.Fixed && !c.moved[key(from, i)] && c.permits(&in.List, i, to) {
 			return id, true
 		}
@@ -314,7 +314,7 @@ func (c *checker) bound() error {
 func (c *checker) least() (moves int) {
 	type open struct{ owned, floor, limit int }
 	var all []open
-	left := len(c.w.Pool.IDs)
+	left := c.w.Pool.IDs.Len()
 	for _, in := range c.w.Instances {
 		switch {
 		case in.Open:
@@ -325,7 +325,7 @@ func (c *checker) least() (moves int) {
 			left += in.owned() - floor
 			all = append(all, open{in.owned(), floor, max(in.Capacity, floor)})
 		case in.Leaving:
-			left += len(in.IDs)
+			left += in.IDs.Len()
 		}
 	}
 	for level, room := 0, true; room && left > 0; level++ {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // TestCheckFindsFaults: the checker refuses a plan that is wrong in any one way. Without this, a
@@ -14,9 +15,9 @@ func TestCheckFindsFaults(t *testing.T) {
 	world := func() *plan.World {
 		w := evenWorld(12, 2, 3)
 		w.Instances[2].Capacity = 5
-		w.Pool = plan.List{IDs: []string{"p", "q"}, Pins: []plan.PinIndex{0, 1}}
+		w.Pool = plan.List{IDs: protocol.NewIDs([]string{"p", "q"}), Pins: []plan.PinIndex{0, 1}}
 		w.Pins = []plan.Pin{{Name: "first", Ordinals: []int{0}}}
-		w.Instances = append(w.Instances, plan.Instance{Ordinal: 3, Leaving: true, Capacity: 9, List: plan.List{IDs: []string{"l"}}})
+		w.Instances = append(w.Instances, plan.Instance{Ordinal: 3, Leaving: true, Capacity: 9, List: plan.List{IDs: protocol.NewIDs([]string{"l"})}})
 		return w
 	}
 	o := plan.Options{Regime: plan.Periodic}
@@ -35,7 +36,7 @@ func TestCheckFindsFaults(t *testing.T) {
 		"against a pin": {func(w *plan.World, _ *plan.Plan, _ *plan.Options) { w.Pins[0].Ordinals = []int{1} }, "against its pin"},
 		"capacity":      {func(w *plan.World, _ *plan.Plan, _ *plan.Options) { w.Instances[2].Capacity = 4 }, "wait for room"},
 		"bytes":         {func(w *plan.World, _ *plan.Plan, _ *plan.Options) { w.Instances[2].MaxBytes = 20 }, "over its 20"},
-		"doubled id":    {func(w *plan.World, _ *plan.Plan, _ *plan.Options) { w.Pool.IDs[0] = "l" }, "in the world twice"},
+		"doubled id":    {func(w *plan.World, _ *plan.Plan, _ *plan.Options) { w.Pool.IDs = protocol.NewIDs([]string{"l", "q"}) }, "in the world twice"},
 		"over budget":   {func(_ *plan.World, _ *plan.Plan, o *plan.Options) { o.Budget = 1 }, "over the budget of 1"},
 		"miscounted":    {func(_ *plan.World, p *plan.Plan, _ *plan.Options) { p.Voluntary++ }, "said to be"},
 		"in emergency":  {func(_ *plan.World, _ *plan.Plan, o *plan.Options) { o.Regime = plan.Emergency }, "want none in an emergency"},

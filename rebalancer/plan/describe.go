@@ -96,7 +96,7 @@ func (p *Plan) Named() []NamedMove {
 func (p *Plan) NamedRefused() []NamedRefusal {
 	all := make([]NamedRefusal, len(p.Refused))
 	for i, r := range p.Refused {
-		all[i] = NamedRefusal{p.world.list(r.From).IDs[r.Index], p.world.Ordinal(r.From), r.Why.String()}
+		all[i] = NamedRefusal{p.world.list(r.From).IDs.At(int(r.Index)), p.world.Ordinal(r.From), r.Why.String()}
 	}
 	return all
 }
@@ -229,7 +229,7 @@ func (p *Plan) RefusedGroups() (groups []RefusedGroup) {
 		}
 		groups[i].Count++
 		if len(groups[i].Examples) < 3 {
-			groups[i].Examples = append(groups[i].Examples, l.IDs[r.Index])
+			groups[i].Examples = append(groups[i].Examples, l.IDs.At(int(r.Index)))
 		}
 	}
 	return groups

@@ -77,7 +77,7 @@ func (p *Plan) ID() string {
 	}
 	for _, r := range p.Refused {
 		fmt.Fprintf(out, "refuse %d %s\n", p.world.Ordinal(r.From), r.Why)
-		_, _ = out.Write(appendID(out.AvailableBuffer(), p.world.list(r.From).IDs[r.Index]))
+		_, _ = out.Write(appendID(out.AvailableBuffer(), p.world.list(r.From).IDs.At(int(r.Index))))
 	}
 	_ = out.Flush()
 	return hex.EncodeToString(h.Sum(nil)[:16])

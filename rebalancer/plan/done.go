@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol/idlist"
 )
 
 // Done is the world as it is once all Moves are done and nothing else has happened. What is refused
@@ -16,56 +17,64 @@ func (p *Plan) Done() *World {
 	for _, m := range p.Moves {
 		list := &taken[m.From+1]
 		if *list == nil {
-			*list = make([]bool, len(w.list(m.From).IDs))
+			*list = make([]bool, w.list(m.From).IDs.Len())
 		}
 		(*list)[m.Index] = true
 		come[m.To] = append(come[m.To], m)
 	}
-	next.Pool = w.Pool.without(taken[0])
+	next.Pool = w.after(w.Pool, taken[0], nil)
 	for i := range next.Instances {
-		if taken[i+1] == nil && come[i] == nil {
-			continue
-		}
 		in := &next.Instances[i]
-		in.List = in.without(taken[i+1])
-		for _, m := range come[i] {
-			in.add(w.list(m.From), int(m.Index))
-		}
+		in.List = w.after(in.List, taken[i+1], come[i])
 		in.Bytes += w.grown(InstanceIndex(i), taken[i+1], come[i])
 	}
 	return next
 }
 
-// without is a copy of the list without what is taken.
-func (l *List) without(taken []bool) List {
-	if taken == nil {
-		return List{IDs: slices.Clone(l.IDs), Weights: slices.Clone(l.Weights), Pins: slices.Clone(l.Pins)}
+// after is a list without what is taken and with what comes.
+func (w *World) after(l List, taken []bool, come []Move) List {
+	if taken == nil && come == nil {
+		return l
 	}
-	var rest List
-	for i := range l.IDs {
-		if !taken[i] {
-			rest.add(l, i)
+	next := listBuilder{ids: idlist.NewBuilder(l.IDs.Len()+len(come), 0)}
+	for i := range l.IDs.Len() {
+		if taken == nil || !taken[i] {
+			next.add(&l, i)
 		}
 	}
-	return rest
+	for _, m := range come {
+		next.add(w.list(m.From), int(m.Index))
+	}
+	return next.done()
 }
 
-// add appends the i-th of another list. What is alike for all of them takes no memory.
-func (l *List) add(from *List, i int) {
+// listBuilder makes a list of parts of others.
+type listBuilder struct {
+	List
+	ids *idlist.Builder
+}
+
+// add appends the i-th of a list. What is alike for all of them takes no memory.
+func (l *listBuilder) add(from *List, i int) {
 	weight, pin := from.weight(i), from.pin(i)
 	if l.Weights == nil && weight != unweighed {
-		l.Weights = slices.Repeat([]Weight{unweighed}, len(l.IDs))
+		l.Weights = slices.Repeat([]Weight{unweighed}, l.ids.Len())
 	}
 	if l.Weights != nil {
 		l.Weights = append(l.Weights, Weight(weight))
 	}
 	if l.Pins == nil && pin != 0 {
-		l.Pins = make([]PinIndex, len(l.IDs))
+		l.Pins = make([]PinIndex, l.ids.Len())
 	}
 	if l.Pins != nil {
 		l.Pins = append(l.Pins, pin)
 	}
-	l.IDs = append(l.IDs, from.IDs[i])
+	l.ids.AddOf(from.IDs, i)
+}
+
+func (l *listBuilder) done() List {
+	l.IDs = l.ids.List()
+	return l.List
 }
 
 // unweighed is what a resource costs without weights.
@@ -80,7 +89,7 @@ func (w *World) grown(at InstanceIndex, taken []bool, come []Move) (bytes int) {
 	}
 	for i, gone := range taken {
 		if gone {
-			bytes -= protocol.Cost(in.IDs[i])
+			bytes -= protocol.Cost(in.IDs.At(i))
 		}
 	}
 	for _, m := range come {

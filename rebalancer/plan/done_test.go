@@ -19,7 +19,7 @@ type held struct {
 func everything(w *plan.World) map[string]held {
 	all := map[string]held{}
 	for at, l := range w.Lists() {
-		for i, id := range l.IDs {
+		for i, id := range l.IDs.All() {
 			r := held{at: w.Ordinal(at), weight: 1000}
 			if l.Weights != nil {
 				r.weight = l.Weights[i]

@@ -81,7 +81,7 @@ func (n *network) count() {
 	counts := make([]int32, len(n.w.Pins)+1)
 	for at, l := range n.w.Lists() {
 		clear(counts)
-		counts[0] = int32(len(l.IDs))
+		counts[0] = int32(l.IDs.Len())
 		for _, p := range l.Pins {
 			counts[0]--
 			counts[p]++

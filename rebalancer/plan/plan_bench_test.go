@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // evenWorld has resources spread evenly on the first from instances, of which the first to (or all,
@@ -20,10 +21,11 @@ func evenWorld(resources, from, to int) *plan.World {
 			if i < resources%from {
 				n++
 			}
-			in.IDs = make([]string, n)
-			for j := range in.IDs {
-				in.IDs[j] = fmt.Sprintf("%08x-1d5b-4f3a-9c11-%012x", i*2654435761, j)
+			ids := make([]string, n)
+			for j := range ids {
+				ids[j] = fmt.Sprintf("%08x-1d5b-4f3a-9c11-%012x", i*2654435761, j)
 			}
+			in.IDs = protocol.NewIDs(ids)
 		}
 		w.Instances = append(w.Instances, in)
 	}
@@ -69,7 +71,7 @@ func BenchmarkPlanPinned(b *testing.B) {
 			}
 			for i := range w.Instances {
 				l := &w.Instances[i].List
-				l.Pins = make([]plan.PinIndex, len(l.IDs))
+				l.Pins = make([]plan.PinIndex, l.IDs.Len())
 				for j := range l.Pins {
 					l.Pins[j] = plan.PinIndex(j * (j % 2) % 11)
 				}
@@ -91,15 +93,18 @@ func BenchmarkPlanPinned(b *testing.B) {
 // hotWorld has lognormal weights; a tenth of the instances hold five times as many as the others.
 func hotWorld(resources, instances int) *plan.World {
 	w := evenWorld(0, instances, instances)
-	random := rand.New(rand.NewPCG(1, 2))
+	random, ids := rand.New(rand.NewPCG(1, 2)), make([][]string, instances)
 	for r := range resources {
 		at := random.IntN(instances + instances/10*4)
 		if at >= instances {
 			at = (at - instances) / 4
 		}
 		l := &w.Instances[at].List
-		l.IDs = append(l.IDs, fmt.Sprintf("%08x-1d5b-4f3a-9c11-%012x", r*2654435761, r))
+		ids[at] = append(ids[at], fmt.Sprintf("%08x-1d5b-4f3a-9c11-%012x", r*2654435761, r))
 		l.Weights = append(l.Weights, plan.WeightOf(math.Exp(random.NormFloat64())))
+	}
+	for at := range ids {
+		w.Instances[at].IDs = protocol.NewIDs(ids[at])
 	}
 	return w
 }

@@ -37,7 +37,7 @@ func (s score) compare(o score) int {
 func newOptimum(w *plan.World, regime plan.Regime) *optimum {
 	o := &optimum{w: w, regime: regime}
 	for at := plan.FromPool; at < len(w.Instances); at++ {
-		for i := range o.list(at).IDs {
+		for i := range o.list(at).IDs.Len() {
 			o.all = append(o.all, resource{at, i})
 			o.to = append(o.to, stay)
 		}

@@ -142,7 +142,7 @@ func (s shares) layout(open []InstanceIndex, orphans []group, first []int) layou
 // then leaving lists by ordinal.
 func survey(w *World) (open []InstanceIndex, orphans []group, total int) {
 	open = make([]InstanceIndex, 0, len(w.Instances))
-	if n := len(w.Pool.IDs); n > 0 {
+	if n := w.Pool.IDs.Len(); n > 0 {
 		orphans = append(orphans, group{at: FromPool, n: int32(n)})
 		total = n
 	}
@@ -150,9 +150,9 @@ func survey(w *World) (open []InstanceIndex, orphans []group, total int) {
 		switch in := &w.Instances[i]; {
 		case in.Open:
 			open = append(open, InstanceIndex(i))
-		case in.Leaving && len(in.IDs) > 0:
-			orphans = append(orphans, group{at: InstanceIndex(i), n: int32(len(in.IDs))})
-			total += len(in.IDs)
+		case in.Leaving && in.IDs.Len() > 0:
+			orphans = append(orphans, group{at: InstanceIndex(i), n: int32(in.IDs.Len())})
+			total += in.IDs.Len()
 		}
 	}
 	return open, orphans, total

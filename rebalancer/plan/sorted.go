@@ -23,8 +23,8 @@ func (s *weightPlanner) sorted(at InstanceIndex) *sortedList {
 		return sh
 	}
 	l := s.w.list(at)
-	sh := &sortedList{list: l, sorted: make([]uint64, 0, len(l.IDs))}
-	for i := range l.IDs {
+	sh := &sortedList{list: l, sorted: make([]uint64, 0, l.IDs.Len())}
+	for i := range l.IDs.Len() {
 		if s.w.Allows(l.pin(i), at) {
 			sh.sorted = append(sh.sorted, uint64(l.weight(i))<<32|uint64(i))
 		}
@@ -71,7 +71,7 @@ func (sh *sortedList) take(s *weightPlanner, to InstanceIndex, ideal, limit int6
 
 func (sh *sortedList) fits(s *weightPlanner, to InstanceIndex, i int32) bool {
 	index := int(uint32(sh.sorted[i]))
-	return s.w.Allows(sh.list.pin(index), to) && (s.bytes == nil || s.tally.fits(to, protocol.Cost(sh.list.IDs[index])))
+	return s.w.Allows(sh.list.pin(index), to) && (s.bytes == nil || s.tally.fits(to, protocol.Cost(sh.list.IDs.At(index))))
 }
 
 func (sh *sortedList) remove(i int32) int32 {

@@ -80,7 +80,7 @@ func newPicker(w *World) *picker {
 func (k *picker) look(at InstanceIndex, class PinIndex) (next *int32, first, step int32) {
 	next = &k.next[int(at+1)*(len(k.world.Pins)+1)+int(class)]
 	if at != FromPool && k.world.Instances[at].Open {
-		return next, int32(len(k.world.Instances[at].IDs)) - 1 - *next, -1
+		return next, int32(k.world.Instances[at].IDs.Len()) - 1 - *next, -1
 	}
 	return next, *next, 1
 }

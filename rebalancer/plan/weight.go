@@ -70,7 +70,7 @@ func weights(w *World) []int64 {
 	for i := range w.Instances {
 		in := &w.Instances[i]
 		sums[i] = in.Arriving.Weight
-		for j := range in.IDs {
+		for j := range in.IDs.Len() {
 			sums[i] += in.weight(j)
 		}
 	}
@@ -85,7 +85,7 @@ func (s *weightPlanner) orphans() []Move {
 		if l.Pins == nil && w.mayStay(0, at) {
 			continue
 		}
-		for i := range l.IDs {
+		for i := range l.IDs.Len() {
 			if m := (Move{From: at, Index: int32(i)}); !w.voluntary(m) {
 				all = append(all, m)
 			}

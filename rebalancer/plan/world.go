@@ -17,6 +17,8 @@ import (
 	"iter"
 	"math"
 	"slices"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // Unlimited is a Capacity that never binds.
@@ -58,7 +60,7 @@ type World struct {
 
 // List is some resources in their stored order. Weights and Pins are parallel to IDs, or nil.
 type List struct {
-	IDs []string
+	IDs protocol.IDs
 	// Weights: nil means 1 each.
 	Weights []Weight
 	// Pins: nil means that none is pinned.
@@ -99,7 +101,7 @@ type Pin struct {
 }
 
 // ID is the resource that a move takes, pinOf its pin, weightOf its weight.
-func (w *World) ID(m Move) string { return w.list(m.From).IDs[m.Index] }
+func (w *World) ID(m Move) string { return w.list(m.From).IDs.At(int(m.Index)) }
 
 func (w *World) pinOf(m Move) PinIndex { return w.list(m.From).pin(int(m.Index)) }
 
@@ -128,12 +130,12 @@ func (w *World) Lists() iter.Seq2[InstanceIndex, *List] {
 func (w *World) Doubled() (id string, ok bool) {
 	count := 0
 	for _, l := range w.Lists() {
-		count += len(l.IDs)
+		count += l.IDs.Len()
 	}
 	seed, hashes := maphash.MakeSeed(), make([]uint64, 0, count)
 	for _, l := range w.Lists() {
-		for _, id := range l.IDs {
-			hashes = append(hashes, maphash.String(seed, id))
+		for _, hash := range l.IDs.Hashes(seed) {
+			hashes = append(hashes, hash)
 		}
 	}
 	slices.Sort(hashes)
@@ -142,7 +144,7 @@ func (w *World) Doubled() (id string, ok bool) {
 	}
 	seen := make(map[string]bool, count)
 	for _, l := range w.Lists() {
-		for _, id := range l.IDs {
+		for _, id := range l.IDs.All() {
 			if seen[id] {
 				return id, true
 			}
@@ -172,7 +174,7 @@ func (w *World) pinned() bool {
 // orphaned says whether anything must move.
 func (w *World) orphaned() bool {
 	for at, l := range w.Lists() {
-		if l.Pins == nil && len(l.IDs) > 0 && !w.mayStay(0, at) ||
+		if l.Pins == nil && l.IDs.Len() > 0 && !w.mayStay(0, at) ||
 			slices.ContainsFunc(l.Pins, func(p PinIndex) bool { return !w.mayStay(p, at) }) {
 			return true
 		}
@@ -202,7 +204,7 @@ func (w *World) mayStay(class PinIndex, at InstanceIndex) bool {
 func (w *World) voluntary(m Move) bool { return w.mayStay(w.pinOf(m), m.From) }
 
 // owned is how many resources an instance holds, arriving included.
-func (in *Instance) owned() int { return len(in.IDs) + in.Arriving.Count }
+func (in *Instance) owned() int { return in.IDs.Len() + in.Arriving.Count }
 
 func (l *List) weight(i int) int64 {
 	if l.Weights == nil {
@@ -260,7 +262,7 @@ func (in *Instance) validate(pins int) error {
 }
 
 func (l *List) validate(pins int) error {
-	switch n := len(l.IDs); {
+	switch n := l.IDs.Len(); {
 	case l.Weights != nil && len(l.Weights) != n:
 		return fmt.Errorf("weights: %d for %d ids, want one each", len(l.Weights), n)
 	case l.Pins != nil && len(l.Pins) != n:
@@ -268,7 +270,7 @@ func (l *List) validate(pins int) error {
 	}
 	for i, p := range l.Pins {
 		if int(p) > pins {
-			return fmt.Errorf("pin of %q: %d, want at most %d", l.IDs[i], p, pins)
+			return fmt.Errorf("pin of %q: %d, want at most %d", l.IDs.At(i), p, pins)
 		}
 	}
 	return nil

@@ -74,12 +74,12 @@ func fillWorld(t *rapid.T, w *plan.World, c traits) {
 		at := rapid.IntRange(-1, len(w.Instances)-1).Draw(t, "at")
 		if at >= 0 {
 			in := &w.Instances[at]
-			if len(in.IDs) < in.Capacity || c.overCapacity {
+			if in.IDs.Len() < in.Capacity || c.overCapacity {
 				l = &in.List
 				in.Bytes += len(fmt.Sprint("r", r)) + 3
 			}
 		}
-		l.IDs = append(l.IDs, fmt.Sprint("r", r))
+		l.IDs = l.IDs.With(fmt.Sprint("r", r))
 		if c.weights {
 			l.Weights = append(l.Weights, plan.Weight(rapid.IntRange(1, 9000).Draw(t, "weight")))
 		}
@@ -93,7 +93,7 @@ func fillWorld(t *rapid.T, w *plan.World, c traits) {
 		if c.bytes && rapid.Bool().Draw(t, "tight") {
 			in.MaxBytes = in.Bytes + rapid.IntRange(0, 20).Draw(t, "spare")
 		}
-		if room := in.Capacity - len(in.IDs); c.arriving && in.Open && room > 0 && rapid.IntRange(0, 3).Draw(t, "arriving") == 0 {
+		if room := in.Capacity - in.IDs.Len(); c.arriving && in.Open && room > 0 && rapid.IntRange(0, 3).Draw(t, "arriving") == 0 {
 			in.Arriving.Count = rapid.IntRange(1, min(room, 3)).Draw(t, "count")
 			in.Arriving.Weight = 1000 * int64(in.Arriving.Count)
 		}
@@ -112,7 +112,7 @@ func apply(w *plan.World, p *plan.Plan) *plan.World {
 		gone[entry{m.From, m.Index}] = true
 	}
 	keep := func(from plan.InstanceIndex, l plan.List) (kept plan.List) {
-		for i := range l.IDs {
+		for i := range l.IDs.Len() {
 			if !gone[entry{from, int32(i)}] {
 				add(&kept, l, i)
 			}
@@ -136,7 +136,7 @@ func apply(w *plan.World, p *plan.Plan) *plan.World {
 }
 
 func add(to *plan.List, from plan.List, i int) {
-	to.IDs = append(to.IDs, from.IDs[i])
+	to.IDs = to.IDs.With(from.IDs.At(i))
 	if from.Weights != nil {
 		to.Weights = append(to.Weights, from.Weights[i])
 	}

@@ -113,19 +113,19 @@ func (b *builder) setReload(in *Instance, times int64) {
 }
 
 // setIDs writes `resources` alone, and returns its length.
-func (b *builder) setIDs(in *Instance, ids []string) (bytes int) {
-	data, packed := in.IDs.become(ids)
+func (b *builder) setIDs(in *Instance, ids IDs) (bytes int) {
+	data := encodeIDs(ids)
 	b.part(in, ResourcesPath(b.s.Kind, in.Ordinal), data, in.ListVersion, func(in *Instance, r Result) {
-		in.IDs, in.Bytes, in.Changed, in.ListVersion, in.listZxid = packed, len(data), r.Mtime, r.Version, r.Zxid
+		in.IDs, in.Bytes, in.Changed, in.ListVersion, in.listZxid = ids, len(data), r.Mtime, r.Version, r.Zxid
 		in.Begun, in.newList = false, false
 	})
 	return len(data)
 }
 
 // setList writes a list with `used` and a higher `_reload`. It returns the list's bytes.
-func (b *builder) setList(in *Instance, ids []string) (bytes int) {
+func (b *builder) setList(in *Instance, ids IDs) (bytes int) {
 	b.lists++
-	b.setData(in, len(ids), in.Capacity)
+	b.setData(in, ids.Len(), in.Capacity)
 	bytes = b.setIDs(in, ids)
 	b.setReload(in, b.s.NextTimes(in.Ordinal))
 	return bytes
@@ -143,7 +143,7 @@ func (b *builder) grow(n int, ids []string) error {
 	if in.IDs.Len()+len(ids) > in.Capacity {
 		return fmt.Errorf("ordinal %d: %d resources and %d more, capacity %d", n, in.IDs.Len(), len(ids), in.Capacity)
 	}
-	if size := b.setList(in, slices.Concat(in.IDs.Strings(), ids)); size > MaxListBytes {
+	if size := b.setList(in, in.IDs.With(ids...)); size > MaxListBytes {
 		return fmt.Errorf("ordinal %d: list of %d bytes, at most %d: %w", n, size, MaxListBytes, ErrTooLarge)
 	}
 	return nil
@@ -160,7 +160,7 @@ func (b *builder) newPiece(k int64, ids []string) error {
 	case len(ids) == 0:
 		return fmt.Errorf("piece %s: no ids", name)
 	}
-	if size := b.setPiece(name, -1, ids); size > MaxFlight {
+	if size := b.setPiece(name, -1, NewIDs(ids)); size > MaxFlight {
 		return fmt.Errorf("piece %s: %d bytes, at most %d: %w", name, size, MaxFlight, ErrTooLarge)
 	}
 	return nil
@@ -168,16 +168,16 @@ func (b *builder) newPiece(k int64, ids []string) error {
 
 // setPiece writes a pool piece, a new one where its version is -1, and returns its length. Without
 // ids it is deleted.
-func (b *builder) setPiece(name string, version int32, ids []string) (bytes int) {
+func (b *builder) setPiece(name string, version int32, ids IDs) (bytes int) {
 	b.sources++
 	path := PiecePath(b.s.Kind, name)
-	if len(ids) == 0 {
+	if ids.Len() == 0 {
 		b.add(OpDelete, path, nil, version, func(s *State, _ Result) { delete(s.Pool, name) })
 		return 0
 	}
-	data, packed := encodeIDs(ids)
+	data := encodeIDs(ids)
 	b.put(path, data, version, func(s *State, r Result) {
-		s.Pool[name] = &Piece{Name: name, IDs: packed, known: r.known(data)}
+		s.Pool[name] = &Piece{Name: name, IDs: ids, known: r.known(data)}
 	})
 	return len(data)
 }
@@ -193,10 +193,10 @@ func (b *builder) setFlight(f Flight) (bytes int) {
 	if !slices.ContainsFunc(f.To, func(to int) bool { return to != ToDelete }) {
 		f.To = nil
 	}
-	data, packed := encodeFlight(&f)
+	data := encodeFlight(&f)
 	b.put(path, data, f.Version, func(s *State, r Result) {
 		next := f
-		next.IDs, next.known = packed, r.known(data)
+		next.known = r.known(data)
 		if f.Version < 0 {
 			next.Created = r.Mtime
 		}

@@ -11,7 +11,7 @@ type place struct {
 	instance *Instance
 	piece    *Piece
 	name     string // of a piece
-	ids      []string
+	ids      IDs
 }
 
 func (p *place) String() string {
@@ -28,19 +28,19 @@ func (p *place) String() string {
 func (s *State) places() (all []*place) {
 	for _, name := range s.FlightNames() {
 		f := s.Flight[name]
-		all = append(all, &place{flight: f, name: name, ids: f.IDs.Strings()})
+		all = append(all, &place{flight: f, name: name, ids: f.IDs})
 	}
 	ordinals := s.Ordinals()
 	for _, live := range []bool{true, false} {
 		for _, n := range ordinals {
 			if in := s.Instances[n]; in.Live == live {
-				all = append(all, &place{instance: in, ids: in.IDs.Strings()})
+				all = append(all, &place{instance: in, ids: in.IDs})
 			}
 		}
 	}
 	for _, name := range s.PoolNames() {
 		p := s.Pool[name]
-		all = append(all, &place{piece: p, name: name, ids: p.IDs.Strings()})
+		all = append(all, &place{piece: p, name: name, ids: p.IDs})
 	}
 	return all
 }
@@ -52,7 +52,7 @@ func (s *State) Count() int { return s.Assigned() + s.InFlight() + s.Unassigned(
 func (s *State) Check() error {
 	seen := make(map[string]*place, s.Count())
 	for _, p := range s.places() {
-		for _, id := range p.ids {
+		for _, id := range p.ids.All() {
 			if first := seen[id]; first != nil {
 				return fmt.Errorf("id %q: is in %s %s and in %s %s", id, first, first.name, p, p.name)
 			}
@@ -84,9 +84,9 @@ type Deduped struct {
 func Dedupe(s *State) (all []Deduped, err error) {
 	seen := make(map[string]*place, s.Count())
 	for _, p := range s.places() {
-		keep := make([]bool, len(p.ids))
+		keep := make([]bool, p.ids.Len())
 		var found []Duplicate
-		for i, id := range p.ids {
+		for i, id := range p.ids.All() {
 			first := seen[id]
 			if keep[i] = first == nil; keep[i] {
 				seen[id] = p
@@ -113,13 +113,13 @@ func (p *place) strip(s *State, keep func(i int) bool) (Multi, error) {
 		case p.flight != nil:
 			b.setFlight(p.flight.filter(keep))
 		case p.piece != nil:
-			b.setPiece(p.name, p.piece.Version, filter(p.ids, keep))
+			b.setPiece(p.name, p.piece.Version, p.ids.Filter(keep))
 		default:
 			in, err := s.changeable(p.instance.Ordinal)
 			if err != nil {
 				return err
 			}
-			b.setList(in, filter(p.ids, keep))
+			b.setList(in, p.ids.Filter(keep))
 		}
 		return nil
 	})

@@ -162,7 +162,7 @@ func same(t require.TestingT, want, got *State) {
 func everything(s *State) []string {
 	var all []string
 	for _, p := range s.places() {
-		all = append(all, p.ids...)
+		all = append(all, p.ids.Strings()...)
 	}
 	slices.Sort(all)
 	return all

@@ -5,13 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
-	"slices"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol/idlist"
 )
 
 // CheckID says why a string cannot be the id of a resource.
@@ -33,6 +32,14 @@ func Cost(id string) int {
 		return len(id) + len(`"",`)
 	}
 	return len(appendQuoted(nil, id)) + len(`,`)
+}
+
+// Costs is what ids add to a znode together.
+func Costs(ids []string) (cost int) {
+	for _, id := range ids {
+		cost += Cost(id)
+	}
+	return cost
 }
 
 // Fit returns how many of the first ids fit into a pool piece of that many bytes.
@@ -112,158 +119,99 @@ func appendQuoted(dst []byte, id string) []byte {
 }
 
 // IDs are the ids of a list, or of a piece of the pool or flight, in order. They do not change.
-type IDs struct {
-	list []string
-	// plain is how all the ids stand in the znode, `"a","b"`, the text that they are parts of; ""
-	// if one stands otherwise. spare is how many bytes that follow belong to ids that have gone.
-	plain string
-	spare int
+type IDs = idlist.List
+
+// NewIDs are those of a slice.
+func NewIDs(ids []string) IDs { return idlist.Of(ids) }
+
+// appendID appends the i-th as it stands in JSON.
+func appendID(dst []byte, ids IDs, i int) []byte {
+	start := len(dst)
+	dst = ids.Append(append(dst, '"'), i)
+	if id := dst[start+1:]; !isPlain(view(id)) {
+		return appendQuoted(dst[:start], string(id))
+	}
+	return append(dst, '"')
 }
 
-// NewIDs are those of a slice, which nothing may change any more.
-func NewIDs(ids []string) IDs { return IDs{list: ids} }
+func view(data []byte) string { return unsafe.String(unsafe.SliceData(data), len(data)) }
 
-// Len is how many there are.
-func (s IDs) Len() int { return len(s.list) }
+// encodeIDs writes a list or a pool piece.
+func encodeIDs(ids IDs) []byte { return writeIDs([]byte(listOpen), ids, listClose) }
 
-// All yields each with its place.
-func (s IDs) All() iter.Seq2[int, string] { return slices.All(s.list) }
-
-// Slice are those from one place to before another.
-func (s IDs) Slice(from, to int) IDs { return IDs{list: s.list[from:to:to]} }
-
-// Strings are all of them. The caller must not change the slice.
-func (s IDs) Strings() []string { return s.list }
-
-// Cost is what they add to a znode.
-func (s IDs) Cost() (cost int) {
-	for _, id := range s.list {
-		cost += Cost(id)
-	}
-	return cost
-}
-
-// Is says that both are the same in memory: then so are the ids. Others may be equal too.
-func (s IDs) Is(o IDs) bool {
-	return len(s.list) == len(o.list) && unsafe.SliceData(s.list) == unsafe.SliceData(o.list)
-}
-
-// Differ drops what both begin with and what both end with: lists mostly grow at their end.
-func (s IDs) Differ(o IDs) (rest, other IDs) {
-	a, b := s.list, o.list
-	if unsafe.SliceData(a) == unsafe.SliceData(b) {
-		n := min(len(a), len(b))
-		return IDs{list: a[n:]}, IDs{list: b[n:]}
-	}
-	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	return IDs{list: a}, IDs{list: b}
-}
-
-// encodeIDs writes a list or a pool piece, and returns the ids anew as parts of one string: an id
-// that came from elsewhere would keep the whole text alive that it came with.
-func encodeIDs(ids []string) (data []byte, packed IDs) {
-	data, list, plain := packIDs([]byte(listOpen), ids, listClose)
-	packed = IDs{list: list}
-	if plain {
-		packed.plain = unsafe.String(unsafe.SliceData(data), len(data))[len(listOpen) : len(data)-len(listClose)]
-	}
-	return data, packed
-}
-
-// packIDs appends the ids and the end to what stands before them. The results share its bytes,
-// from now on read only. plain says that every id stands there as it is.
-func packIDs(start []byte, ids []string, end string) (data []byte, packed []string, plain bool) {
-	size := len(start) + len(end)
-	for _, id := range ids {
-		size += len(id) + len(`"",`)
-	}
-	data = append(make([]byte, 0, size), start...)
-	for i, id := range ids {
+// writeIDs appends the ids and the end to what stands before them.
+func writeIDs(start []byte, ids IDs, end string) []byte {
+	size := len(start) + ids.Bytes() + ids.Len()*len(`"",`) + len(end)
+	data := append(make([]byte, 0, size), start...)
+	for i := range ids.Len() {
 		if i > 0 {
 			data = append(data, ',')
 		}
-		data = appendQuoted(data, id)
+		data = appendID(data, ids, i)
 	}
-	data = append(data, end...)
-
-	text, at := unsafe.String(unsafe.SliceData(data), len(data)), len(start)
-	packed, plain = make([]string, len(ids)), true
-	for i, id := range ids {
-		if last := at + 1 + len(id); text[at+1:last] == id && text[last] == '"' {
-			packed[i], at = text[at+1:last], last+len(`",`)
-			continue
-		}
-		packed[i], at, plain = strings.Clone(id), at+Cost(id), false
-	}
-	return data, packed, plain
-}
-
-// become writes what the list is to become. Where only its end goes, the rest is copied as it
-// stands, and goes on sharing the text until too much of that is of no use any more.
-func (s IDs) become(ids []string) (data []byte, packed IDs) {
-	if s.plain == "" || len(ids) == 0 || len(ids) > len(s.list) || unsafe.SliceData(ids) != unsafe.SliceData(s.list) {
-		return encodeIDs(ids)
-	}
-	gone := 0
-	for _, id := range s.list[len(ids):] {
-		gone += len(id) + len(`"",`)
-	}
-	plain, spare := s.plain[:len(s.plain)-gone], s.spare+gone
-	const worthKeeping = 4 // parts of what is kept
-	if spare > len(plain)/worthKeeping {
-		return encodeIDs(ids)
-	}
-	data = make([]byte, 0, len(listOpen)+len(plain)+len(listClose))
-	return append(append(append(data, listOpen...), plain...), listClose...), IDs{ids, plain, spare}
+	return append(data, end...)
 }
 
 // DecodeIDs reads a list or a pool piece. What is not exact is an error, never a shorter list.
 func DecodeIDs(data []byte) (ids IDs, err error) {
-	var ok bool
-	if ids.list, ids.plain, ok = scanIDs(data); !ok {
-		if ids.list, err = parseIDs(data); err != nil {
+	ids, ok, err := scanIDs(data)
+	if ok || err != nil {
+		return ids, err
+	}
+	list, err := parseIDs(data)
+	if err != nil {
+		return IDs{}, err
+	}
+	for _, id := range list {
+		if err := checkLength(id); err != nil {
 			return IDs{}, err
 		}
 	}
-	for _, id := range ids.list {
-		if id == "" || len(id) > MaxIDBytes { // that it is UTF-8, both readers have made sure
-			return IDs{}, fmt.Errorf("ids: %w", CheckID(id))
-		}
-	}
-	return ids, nil
+	return NewIDs(list), nil
 }
 
-// scanIDs reads the usual shape, `{"ids":["…","…"]}` without escapes; of anything
-// else it says nothing. text is what is between the brackets; the ids share it.
-func scanIDs(data []byte) (ids []string, text string, ok bool) {
+// checkLength says why a text that is UTF-8 cannot be an id.
+func checkLength(id string) error {
+	if id == "" || len(id) > MaxIDBytes {
+		return fmt.Errorf("ids: %w", CheckID(id))
+	}
+	return nil
+}
+
+// scanIDs reads the usual shape, `{"ids":["…","…"]}` without escapes; of anything else it says
+// nothing.
+func scanIDs(data []byte) (ids IDs, ok bool, err error) {
 	list, opened := bytes.CutPrefix(data, []byte(listOpen))
 	list, closed := bytes.CutSuffix(list, []byte(listClose))
 	if !opened || !closed || !utf8.Valid(list) {
-		return nil, "", false
+		return IDs{}, false, nil
 	}
-	if text = string(list); hasControl(text) || strings.IndexByte(text, '\\') >= 0 {
-		return nil, "", false
+	text := view(list)
+	if hasControl(text) || strings.IndexByte(text, '\\') >= 0 {
+		return IDs{}, false, nil
 	}
-	ids = make([]string, 0, strings.Count(text, `","`)+1)
+	count := strings.Count(text, `","`) + 1
+	b := idlist.NewBuilder(count, max(0, len(text)-count*len(`"",`)+len(`,`)))
 	for rest, more := text, text != ""; more; {
 		if rest == "" || rest[0] != '"' {
-			return nil, "", false
+			return IDs{}, false, nil
 		}
 		end := 1 + strings.IndexByte(rest[1:], '"')
 		if end == 0 {
-			return nil, "", false
+			return IDs{}, false, nil
 		}
-		ids = append(ids, rest[1:end])
+		if id := rest[1:end]; err == nil {
+			err = checkLength(id)
+			b.Add(id)
+		}
 		if rest, more = strings.CutPrefix(rest[end+1:], ","); !more && rest != "" {
-			return nil, "", false
+			return IDs{}, false, nil
 		}
 	}
-	return ids, text, true
+	if err != nil {
+		return IDs{}, false, err
+	}
+	return b.List(), true, nil
 }
 
 // parseIDs reads any JSON of the right meaning: ids may be numbers, other fields pass.

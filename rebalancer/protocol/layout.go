@@ -280,8 +280,8 @@ func decodeStatus(data []byte) *Status {
 	return &raw.Status
 }
 
-// encodeFlight writes a flight piece and returns its ids anew, like encodeIDs.
-func encodeFlight(f *Flight) (data []byte, packed IDs) {
+// encodeFlight writes a flight piece.
+func encodeFlight(f *Flight) []byte {
 	pod, _ := json.Marshal(f.Pod) // a string always encodes
 	start := fmt.Appendf(nil, `{"from":%d,"times":%d,"pod":%s,"ids":[`, f.From, f.Times, pod)
 	end := []byte(`]`)
@@ -292,8 +292,7 @@ func encodeFlight(f *Flight) (data []byte, packed IDs) {
 		}
 		end[len(end)-1] = ']'
 	}
-	data, list, _ := packIDs(start, f.IDs.list, string(end)+`}`)
-	return data, IDs{list: list}
+	return writeIDs(start, f.IDs, string(end)+`}`)
 }
 
 // DecodeFlight reads the piece of that name.

@@ -91,7 +91,7 @@ func CompactPool(s *State, k int64) (Multi, bool) {
 		var ids []string
 		for _, p := range merged {
 			ids = append(ids, p.IDs.Strings()...)
-			b.setPiece(p.Name, p.Version, nil)
+			b.setPiece(p.Name, p.Version, IDs{})
 		}
 		return b.newPiece(k, ids)
 	})
@@ -113,7 +113,7 @@ func Revoke(s *State, n int, ids []string, to []int, pod string) (Multi, error) 
 		if err := checkTargets(to); err != nil {
 			return err
 		}
-		rest, err := without(in.IDs.Strings(), ids)
+		rest, err := without(in.IDs, ids)
 		if err != nil {
 			return fmt.Errorf("ordinal %d: %w", n, err)
 		}
@@ -149,12 +149,12 @@ func Redirect(s *State, flight string, ids []string, to int) (Multi, error) {
 		if err := checkTargets([]int{to}); err != nil {
 			return err
 		}
-		if _, err := without(f.IDs.Strings(), ids); err != nil {
+		if _, err := without(f.IDs, ids); err != nil {
 			return fmt.Errorf("flight %s: %w", flight, err)
 		}
 		next, changed := *f, setOf(ids)
 		next.To = make([]int, f.IDs.Len())
-		for i, id := range f.IDs.All() {
+		for i, id := range f.IDs.Lent() {
 			next.To[i] = f.Target(i)
 			if _, ok := changed[id]; ok {
 				next.To[i] = to

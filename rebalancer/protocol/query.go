@@ -94,7 +94,7 @@ type Size struct{ Count, Bytes int }
 func (s *State) Reserved() map[int]Size {
 	reserved := make(map[int]Size)
 	for _, f := range s.Flight {
-		for i, id := range f.IDs.All() {
+		for i, id := range f.IDs.Lent() {
 			if to := f.Target(i); to >= 0 {
 				r := reserved[to]
 				reserved[to] = Size{r.Count + 1, r.Bytes + Cost(id)}

@@ -161,7 +161,7 @@ func (r *reading) keepDeleted() {
 		if r.next.Instances[n] != nil {
 			continue
 		}
-		if sameHead && was.IDs.Len() > 0 && r.missesAny(was.IDs.Strings()) {
+		if sameHead && was.IDs.Len() > 0 && r.missesAny(was.IDs) {
 			if was.DataVersion < 0 { // known already
 				r.next.Instances[n] = was
 				continue
@@ -175,10 +175,10 @@ func (r *reading) keepDeleted() {
 }
 
 // missesAny says that not all the ids are elsewhere now.
-func (r *reading) missesAny(ids []string) bool {
-	missing := setOf(ids)
+func (r *reading) missesAny(ids IDs) bool {
+	missing := setOf(ids.Strings())
 	for _, p := range r.next.places() {
-		for _, id := range p.ids {
+		for _, id := range p.ids.Among(missing) {
 			delete(missing, id)
 		}
 	}

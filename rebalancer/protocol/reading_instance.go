@@ -181,7 +181,7 @@ func (i *instanceReading) unwritten(fault string, list *Stat) error {
 		}
 	}
 	if i.in.newList = begun; begun {
-		i.in.IDs, i.in.Bytes, fault = NewIDs([]string{}), 0, ""
+		i.in.IDs, i.in.Bytes, fault = IDs{}, 0, ""
 	}
 	i.in.listFault = fault
 	return nil

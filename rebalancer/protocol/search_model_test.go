@@ -542,7 +542,7 @@ func (m *model) serve(w *scene, l *leader, r int) (job, bool) {
 	piece, flight, list := "", "", -1
 	for _, p := range v.places() {
 		switch {
-		case !slices.Contains(p.ids, id):
+		case p.ids.Index(id) < 0:
 		case p.piece != nil:
 			piece = p.name
 		case p.flight != nil:

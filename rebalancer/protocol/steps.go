@@ -77,7 +77,7 @@ func AddOrdinal(s *State, n, capacity int) (Multi, error) {
 		b.setData(in, 0, capacity)
 		b.createTmp(in)
 		b.setReload(in, s.firstTimes(n))
-		b.setIDs(in, nil)
+		b.setIDs(in, IDs{})
 		return nil
 	})
 }
@@ -139,7 +139,7 @@ func Repair(s *State, n, capacity int) (Multi, bool, error) {
 		}
 		if in.Begun {
 			// also a written list: the client that began it fails if it checks the version
-			b.setIDs(in, nil)
+			b.setIDs(in, IDs{})
 		}
 		return nil
 	})

@@ -46,7 +46,7 @@ func (b *builder) takePooled(from []Take) ([][]string, error) {
 		if err != nil {
 			return fmt.Errorf("piece %s: %w", name, err)
 		}
-		b.setPiece(name, p.Version, filter(p.IDs.Strings(), func(i int) bool { return !gone[i] }))
+		b.setPiece(name, p.Version, p.IDs.Filter(func(i int) bool { return !gone[i] }))
 		return nil
 	})
 	return taken, err
@@ -61,7 +61,7 @@ func (b *builder) takeFlying(from []Take, deletes bool) ([][]string, error) {
 			return fmt.Errorf("flight %s: does not exist", name)
 		}
 		isEligible := func(i int) bool { return (f.Target(i) == ToDelete) == deletes }
-		eligible := filter(f.IDs.Strings(), isEligible)
+		eligible := f.filter(isEligible).IDs.Strings()
 		if len(eligible) < f.IDs.Len() && !deletes && slices.ContainsFunc(which, func(i int) bool { return from[i].IDs == nil }) {
 			return fmt.Errorf("flight %s: some of it are deletes: name the ids", name)
 		}
@@ -145,27 +145,17 @@ func findRun(ids, run []string) int {
 	return first
 }
 
-// filter returns the ids at the places that keep says.
-func filter(ids []string, keep func(i int) bool) []string {
-	kept := make([]string, 0, len(ids))
-	for i, id := range ids {
-		if keep(i) {
-			kept = append(kept, id)
-		}
-	}
-	return kept
-}
-
 // filter is the flight with the ids at the places that keep says. It asks once of each, in order.
 func (f *Flight) filter(keep func(i int) bool) Flight {
-	kept, ids := *f, make([]string, 0, f.IDs.Len())
+	kept := *f
 	kept.To = make([]int, 0, f.IDs.Len())
-	for i, id := range f.IDs.All() {
-		if keep(i) {
-			ids, kept.To = append(ids, id), append(kept.To, f.Target(i))
+	kept.IDs = f.IDs.Filter(func(i int) bool {
+		if !keep(i) {
+			return false
 		}
-	}
-	kept.IDs = NewIDs(ids)
+		kept.To = append(kept.To, f.Target(i))
+		return true
+	})
 	return kept
 }
 
@@ -178,34 +168,32 @@ func setOf(ids []string) map[string]struct{} {
 }
 
 // without returns ids less gone, each of which must be there once.
-func without(ids, gone []string) ([]string, error) {
-	if n := len(ids) - len(gone); n >= 0 && isReverse(ids[n:], gone) {
+func without(ids IDs, gone []string) (IDs, error) {
+	if n := ids.Len() - len(gone); n >= 0 && isReverse(ids.Slice(n, ids.Len()), gone) {
 		// the newest first, as a plan spreads them
-		return ids[:n:n], nil
+		return ids.Filter(func(i int) bool { return i < n }), nil
 	}
 	drop := setOf(gone)
 	if len(drop) != len(gone) {
-		return nil, fmt.Errorf("an id is given twice")
+		return IDs{}, fmt.Errorf("an id is given twice")
 	}
-	rest := make([]string, 0, max(0, len(ids)-len(gone)))
-	for _, id := range ids {
-		if _, ok := drop[id]; ok {
-			delete(drop, id)
-			continue
-		}
-		rest = append(rest, id)
+	goes := make([]bool, ids.Len())
+	for i, id := range ids.Lent() {
+		_, goes[i] = drop[id]
+		delete(drop, id)
 	}
+	rest := ids.Filter(func(i int) bool { return !goes[i] })
 	for _, id := range gone {
 		// in the caller's order, so that the same mistake gives the same error
 		if _, missing := drop[id]; missing {
-			return nil, fmt.Errorf("id %q: is not there", id)
+			return IDs{}, fmt.Errorf("id %q: is not there", id)
 		}
 	}
 	return rest, nil
 }
 
-func isReverse(ids, other []string) bool {
-	for i, id := range ids {
+func isReverse(ids IDs, other []string) bool {
+	for i, id := range ids.Lent() {
 		if id != other[len(other)-1-i] {
 			return false
 		}

@@ -53,7 +53,7 @@ func (p *Proposal) deletePooled(v *View, ids map[string]struct{}) {
 		return
 	}
 	for _, name := range v.State.PoolNames() {
-		here := among(v.State.Pool[name].IDs, ids)
+		here := v.State.Pool[name].IDs.Among(ids)
 		if len(here) == 0 || p.full() {
 			continue
 		}
@@ -68,23 +68,13 @@ func (p *Proposal) deleteListed(v *View, listed map[int]map[string]struct{}) {
 		if !v.writable(n, p) {
 			continue
 		}
-		ids := among(v.State.Instances[n].IDs, listed[n])
+		ids := v.State.Instances[n].IDs.Among(listed[n])
 		if ids = ids[:protocol.Fit(ids, RevokeBytes)]; len(ids) == 0 || p.full() {
 			continue
 		}
 		m, err := protocol.Revoke(v.State, n, ids, nil, v.Pod(n))
 		p.ask(v, m, err, Answer{resync.Deleted, ids}, n)
 	}
-}
-
-// among returns those of ids that are in the set, in their order.
-func among(ids protocol.IDs, set map[string]struct{}) (here []string) {
-	for _, id := range ids.All() {
-		if _, ok := set[id]; ok {
-			here = append(here, id)
-		}
-	}
-	return here
 }
 
 // Pod is the uid of the pod that runs n's list now; "" if it is not known.

@@ -13,7 +13,6 @@ import (
 // attributed is the list of an instance with weights and pins, as the planner sees it. It is kept
 // until its ids or the attributes change: a plan costs what changed, not a look-up a resource.
 type attributed struct {
-	ids  protocol.IDs
 	of   *inventory.Attributes
 	list plan.List
 	// weight is the sum, in thousandths; misplaced counts those whose pin forbids where they are.
@@ -25,18 +24,18 @@ type attributed struct {
 func (v *View) listed(n int, in *protocol.Instance) *attributed {
 	if v.Attributes == nil {
 		v.lists = nil
-		return &attributed{ids: in.IDs, list: plan.List{IDs: in.IDs.Strings()}}
+		return &attributed{list: plan.List{IDs: in.IDs}}
 	}
-	if l := v.lists[n]; l != nil && l.of == v.Attributes && l.ids.Is(in.IDs) {
+	if l := v.lists[n]; l != nil && l.of == v.Attributes && l.list.IDs.Is(in.IDs) {
 		return l
 	}
 	if v.lists == nil {
 		v.lists = map[int]*attributed{}
 	}
 	maps.DeleteFunc(v.lists, func(n int, _ *attributed) bool { return v.State.Instances[n] == nil })
-	l := &attributed{ids: in.IDs, of: v.Attributes, list: plan.List{IDs: in.IDs.Strings()}}
+	l := &attributed{of: v.Attributes, list: plan.List{IDs: in.IDs}}
 	w := plan.World{Pins: v.Attributes.Pins(), Instances: []plan.Instance{{Ordinal: n}}}
-	for i, id := range in.IDs.All() {
+	for i, id := range in.IDs.Lent() {
 		a, _, _ := v.attribute(id)
 		l.add(i, a)
 		l.weight += int64(a.Weight)
@@ -51,7 +50,7 @@ func (v *View) listed(n int, in *protocol.Instance) *attributed {
 // add notes the attribute of the i-th id. What is alike for all of them takes no memory.
 func (l *attributed) add(i int, a inventory.Attribute) {
 	if l.list.Weights == nil && a.Weight != inventory.Unit {
-		l.list.Weights = make([]plan.Weight, i, l.ids.Len())
+		l.list.Weights = make([]plan.Weight, i, l.list.IDs.Len())
 		for k := range i {
 			l.list.Weights[k] = inventory.Unit
 		}
@@ -60,7 +59,7 @@ func (l *attributed) add(i int, a inventory.Attribute) {
 		l.list.Weights = append(l.list.Weights, a.Weight)
 	}
 	if l.list.Pins == nil && a.Pin != 0 {
-		l.list.Pins = make([]plan.PinIndex, i, l.ids.Len())
+		l.list.Pins = make([]plan.PinIndex, i, l.list.IDs.Len())
 	}
 	if l.list.Pins != nil {
 		l.list.Pins = append(l.list.Pins, a.Pin)
@@ -89,7 +88,7 @@ func (v *View) attribute(id string) (a inventory.Attribute, pending, unread bool
 // poolList is the pool. Where pins go by labels, what waits is that of which the catalogue has not
 // told the labels yet, or in a way that cannot be read.
 func poolList(v *View, pool []string) plan.List {
-	l := attributed{ids: protocol.NewIDs(pool), list: plan.List{IDs: pool}}
+	l := attributed{list: plan.List{IDs: protocol.NewIDs(pool)}}
 	if v.Attributes == nil {
 		return l.list
 	}
@@ -154,7 +153,7 @@ func (v *View) expels(d wave.SourceMoves) bool {
 
 // weightOf is what ids weigh, in thousandths.
 func (v *View) weightOf(ids protocol.IDs) (sum int64) {
-	for _, id := range ids.All() {
+	for _, id := range ids.Lent() {
 		a, _, _ := v.attribute(id)
 		sum += int64(a.Weight)
 	}
@@ -169,7 +168,7 @@ func reservedWeight(v *View) map[int]int64 {
 	}
 	reserved := map[int]int64{}
 	for _, f := range v.State.Flight {
-		for i, id := range f.IDs.All() {
+		for i, id := range f.IDs.Lent() {
 			if to := f.Target(i); to >= 0 {
 				a, _, _ := v.attribute(id)
 				reserved[to] += int64(a.Weight)

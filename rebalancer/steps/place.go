@@ -106,7 +106,7 @@ func leaves(v *View, p *plan.Plan) wave.Moves {
 		}
 		in := &p.World().Instances[refusal.From]
 		if in.Leaving && (slices.Contains(v.Orders.Gone, in.Ordinal) || release.AssumedDead(v.Orders, in.Ordinal)) {
-			moves.Add(in.Ordinal, in.IDs[refusal.Index], protocol.ToPool)
+			moves.Add(in.Ordinal, in.IDs.At(int(refusal.Index)), protocol.ToPool)
 		}
 	}
 	return moves

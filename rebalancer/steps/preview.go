@@ -108,7 +108,7 @@ func (s *Spread) open(v *View) error {
 // is no part of what is asked for: where nothing else must move, the spread comes first.
 func (p *Preview) even(v *View, s *Spread) error {
 	w := p.First.Done()
-	if slices.ContainsFunc(w.Instances, func(in plan.Instance) bool { return in.Leaving && len(in.IDs) > 0 }) {
+	if slices.ContainsFunc(w.Instances, func(in plan.Instance) bool { return in.Leaving && in.IDs.Len() > 0 }) {
 		return nil // nothing is spread while anything drains
 	}
 	withhold(v, w)

@@ -1,8 +1,6 @@
 package wave
 
 import (
-	"slices"
-
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -34,7 +32,7 @@ func Begin(w *Wave) *Running {
 // nor in flight has arrived, or is no business of the wave any more.
 func Resume(w *Wave, st *protocol.State, find func(id string) (int32, bool)) *Running {
 	r := &Running{Wave: *w, Pending: Moves{}, flights: map[string]bool{}}
-	flying := map[string]bool{}
+	flying := map[string]struct{}{}
 	for _, d := range w.Moves {
 		r.Total += len(d.IDs)
 		for i, id := range d.IDs {
@@ -42,14 +40,14 @@ func Resume(w *Wave, st *protocol.State, find func(id string) (int32, bool)) *Ru
 			case known && at == int32(d.From):
 				r.Pending.Add(d.From, id, d.To[i])
 			case known && at == inventory.InFlight:
-				flying[id] = true
+				flying[id] = struct{}{}
 			default:
 				r.Arrived++
 			}
 		}
 	}
 	for name, f := range st.Flight {
-		if slices.ContainsFunc(f.IDs.Strings(), func(id string) bool { return flying[id] }) {
+		if len(f.IDs.Among(flying)) > 0 {
 			r.flights[name] = true
 		}
 	}

@@ -194,7 +194,7 @@ func why(reason string, p *plan.Plan) string {
 // Leaving are the ordinals that are to be drained and are not empty.
 func Leaving(w *plan.World) (ns []int) {
 	for i := range w.Instances {
-		if in := &w.Instances[i]; in.Leaving && len(in.IDs) > 0 {
+		if in := &w.Instances[i]; in.Leaving && in.IDs.Len() > 0 {
 			ns = append(ns, in.Ordinal)
 		}
 	}

@@ -64,7 +64,7 @@ func planOf(t *testing.T, leave []int) *plan.Plan {
 	t.Helper()
 	w := &plan.World{}
 	for _, n := range leave {
-		w.Instances = append(w.Instances, plan.Instance{Ordinal: n, Leaving: true, Capacity: 1, List: plan.List{IDs: []string{fmt.Sprint(n)}}})
+		w.Instances = append(w.Instances, plan.Instance{Ordinal: n, Leaving: true, Capacity: 1, List: plan.List{IDs: protocol.NewIDs([]string{fmt.Sprint(n)})}})
 	}
 	p, err := plan.Make(w, plan.Options{Regime: plan.Emergency})
 	require.NoError(t, err)

@@ -110,6 +110,7 @@ func New(now time.Time) *Comparison {
 
 // Begin starts a read; one that had begun and not ended is forgotten. known yields the count ids
 // known at this moment, also when it is called later: it must be over a value that does not change.
+// It may lend each id until it yields the next one.
 func (r *Comparison) Begin(now time.Time, known iter.Seq[string], count int) {
 	r.reads++
 	r.read = &read{number: r.reads, began: now, known: known, count: count, seed: maphash.MakeSeed()}
@@ -317,12 +318,12 @@ func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []str
 		}
 		since, suspected := r.suspects[id]
 		switch {
-		case !suspected: // cloned: what is known may change meanwhile, and need not be kept alive by it
+		case !suspected:
 			suspects[strings.Clone(id)] = now
 		case rd.began.Before(since.Add(l.Gap)):
 			suspects[strings.Clone(id)] = since
 		default:
-			confirmed = append(confirmed, id)
+			confirmed = append(confirmed, strings.Clone(id))
 		}
 	}
 	r.suspects = suspects
@@ -345,7 +346,7 @@ func (r *Comparison) dropReappeared(rd *read) {
 	missing := make(map[string]struct{}, len(r.waiting.by))
 	for id := range rd.known {
 		if r.waiting.has(id) && !rd.has(id) {
-			missing[id] = struct{}{}
+			missing[strings.Clone(id)] = struct{}{}
 		}
 	}
 	for id := range r.waiting.by {

@@ -2,10 +2,12 @@ package resync
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -48,7 +50,20 @@ func (b *bench) after(d time.Duration) *bench {
 
 func (b *bench) begin() {
 	known := maps.Clone(b.w)
-	b.Begin(b.now, maps.Keys(known), len(known))
+	b.Begin(b.now, lent(known), len(known))
+}
+
+// lent yields each id until the next one: then its text becomes another's.
+func lent(w world) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		text := make([]byte, 256)
+		for id := range w {
+			if n := copy(text, id); !yield(unsafe.String(&text[0], n)) {
+				return
+			}
+			clear(text)
+		}
+	}
 }
 
 // read plays a whole read that returns rows.

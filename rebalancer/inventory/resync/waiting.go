@@ -80,8 +80,7 @@ func (h *waiting) add(now time.Time, ids []string) {
 	s := h.sets[len(h.sets)-1]
 	s.Known = h.known
 	for _, id := range ids {
-		// cloned: what is known may change while they wait, and need not be kept alive by them
-		h.by[strings.Clone(id)] = s
+		h.by[id] = s
 		s.Count++
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/pins"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol/idlist"
 )
 
 // MaxResources is the most a world file may hold.
@@ -131,6 +132,7 @@ type builder struct {
 	w      *plan.World
 	pinner *plan.Pinner
 	at     map[int]*plan.Instance
+	ids    map[*plan.List]*idlist.Builder
 	count  int
 }
 
@@ -139,7 +141,7 @@ func (f *File) world(open func(string) (io.ReadCloser, error)) (*plan.World, err
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{w: &plan.World{}, pinner: pinner}
+	b := &builder{w: &plan.World{}, pinner: pinner, ids: map[*plan.List]*idlist.Builder{}}
 	if err := b.instances(f); err != nil {
 		return nil, err
 	}
@@ -153,13 +155,16 @@ func (f *File) world(open func(string) (io.ReadCloser, error)) (*plan.World, err
 			return nil, fmt.Errorf("resourcesFrom: %s: %w", f.ResourcesFrom, err)
 		}
 	}
+	for list, ids := range b.ids {
+		list.IDs = ids.List()
+	}
 	if id, doubled := b.w.Doubled(); doubled {
 		return nil, fmt.Errorf("id %q is there twice", id)
 	}
 	b.w.Pins = pinner.Pins()
 	for i := range b.w.Instances {
 		if in := &b.w.Instances[i]; in.MaxBytes != 0 {
-			in.Bytes = len(`{"ids":[]}`) + protocol.NewIDs(in.IDs).Cost()
+			in.Bytes = len(`{"ids":[]}`) + protocol.Costs(in.IDs.Strings())
 		}
 	}
 	return b.w, b.w.Validate()
@@ -276,8 +281,13 @@ func (b *builder) add(l *plan.List, r *Resource) error {
 	if b.count++; b.count > MaxResources {
 		return fmt.Errorf("more than %d resources", MaxResources)
 	}
-	n := len(l.IDs)
-	l.IDs = append(l.IDs, r.ID)
+	ids := b.ids[l]
+	if ids == nil {
+		ids = idlist.NewBuilder(0, 0)
+		b.ids[l] = ids
+	}
+	n := ids.Len()
+	ids.Add(r.ID)
 	if r.Weight != 0 && l.Weights == nil {
 		l.Weights = slices.Repeat([]plan.Weight{plan.WeightOf(1)}, n)
 	}

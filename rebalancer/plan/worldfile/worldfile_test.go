@@ -110,7 +110,7 @@ func TestLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(w.Instances[0].IDs, w.Instances[1].List, w.Pool.IDs, w.Pins); got != "[] {[a c] [2500 1000] [0 1]} [b d] [{lyon [1]}]" {
+	if got := fmt.Sprint(w.Instances[0].IDs.Strings(), w.Instances[1].IDs.Strings(), w.Instances[1].Weights, w.Instances[1].List.Pins, w.Pool.IDs.Strings(), w.Pins); got != "[] [a c] [2500 1000] [0 1] [b d] [{lyon [1]}]" {
 		t.Errorf("read %s", got)
 	}
 	for line, want := range map[string]string{
@@ -160,9 +160,9 @@ func FuzzRead(f *testing.F) {
 		if err != nil || len(w.Instances) > 200 {
 			return
 		}
-		resources := len(w.Pool.IDs)
+		resources := w.Pool.IDs.Len()
 		for _, in := range w.Instances {
-			resources += len(in.IDs) + in.Arriving.Count
+			resources += in.IDs.Len() + in.Arriving.Count
 		}
 		if resources > 10_000 {
 			return

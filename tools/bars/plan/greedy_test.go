@@ -34,8 +34,8 @@ func (g *greedyState) load(w *plan.World) {
 	}
 	g.shards, g.moved = map[string][]string{}, map[string]bool{}
 	for i, in := range w.Instances {
-		g.shards[memberID(i)] = slices.Clone(in.IDs)
-		for j, id := range in.IDs {
+		g.shards[memberID(i)] = in.IDs.Strings()
+		for j, id := range in.IDs.All() {
 			g.weight[id] = float64(in.Weights[j]) / 1000
 		}
 	}

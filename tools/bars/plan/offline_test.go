@@ -31,7 +31,7 @@ func BenchmarkOffline(b *testing.B) {
 		require.NoError(b, err)
 		resources := 0
 		for _, l := range w.Lists() {
-			resources += len(l.IDs)
+			resources += l.IDs.Len()
 		}
 		require.Equal(b, 500_000, resources)
 		p, err := plan.Make(w, o)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // change is a world by its numbers: resources spread evenly on from instances, of which, or of
@@ -35,7 +36,7 @@ func (c change) world(ids []string) *plan.World {
 	for i := range max(c.from, c.to) {
 		in := plan.Instance{Ordinal: i, Open: i < c.to, Leaving: i >= c.to, Capacity: plan.Unlimited}
 		if i < c.from {
-			in.IDs = ids[i*c.resources/c.from : (i+1)*c.resources/c.from : (i+1)*c.resources/c.from]
+			in.IDs = protocol.NewIDs(ids[i*c.resources/c.from : (i+1)*c.resources/c.from])
 		}
 		w.Instances = append(w.Instances, in)
 	}

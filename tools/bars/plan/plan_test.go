@@ -9,6 +9,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
@@ -93,11 +94,15 @@ func hotAndCold(resources, instances int) *plan.World {
 			shares = append(shares, i)
 		}
 	}
-	random := rand.New(rand.NewPCG(1, 2))
+	random, ids := rand.New(rand.NewPCG(1, 2)), make([][]string, instances)
 	for _, id := range product.IDs(resources, 1) {
-		in := &w.Instances[shares[random.IntN(len(shares))]]
-		in.IDs = append(in.IDs, id)
+		at := shares[random.IntN(len(shares))]
+		in := &w.Instances[at]
+		ids[at] = append(ids[at], id)
 		in.Weights = append(in.Weights, plan.WeightOf(math.Exp(random.NormFloat64())))
+	}
+	for at := range ids {
+		w.Instances[at].IDs = protocol.NewIDs(ids[at])
 	}
 	return w
 }
