@@ -22,6 +22,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol/idlist"
 )
 
 // Op is what a message said of an id.
@@ -71,7 +73,7 @@ type read struct {
 	count  int
 	seed   maphash.Seed
 	rows   []uint64
-	fresh  []string
+	fresh  *idlist.Builder // those of its rows that were not known
 }
 
 // Limits are what operators tune.
@@ -90,7 +92,8 @@ type Limits struct {
 type Outcome struct {
 	// Creates are rows that are not known; Claimed are ids that a message claimed to be deleted,
 	// and rightly; Deletes are others that may go now.
-	Creates, Claimed, Deletes []string
+	Creates          idlist.List
+	Claimed, Deletes []string
 	// Confirm is when another read is to begin, because something is missing for the first time;
 	// zero: none is needed for that. Resync is when another one may show what this one could not
 	// show yet: it still had ids that messages deleted, and may have been too far behind; or it
@@ -113,7 +116,7 @@ func New(now time.Time) *Comparison {
 // It may lend each id until it yields the next one.
 func (r *Comparison) Begin(now time.Time, known iter.Seq[string], count int) {
 	r.reads++
-	r.read = &read{number: r.reads, began: now, known: known, count: count, seed: maphash.MakeSeed()}
+	r.read = &read{number: r.reads, began: now, known: known, count: count, seed: maphash.MakeSeed(), fresh: idlist.NewBuilder(0, 0)}
 	r.said = map[string]Op{} // a cleared one keeps the room that it once had
 }
 
@@ -130,7 +133,7 @@ func (r *Comparison) Row(id string, exists bool) {
 	}
 	r.read.rows = append(r.read.rows, maphash.String(r.read.seed, id))
 	if !exists {
-		r.read.fresh = append(r.read.fresh, id)
+		r.read.fresh.Add(id)
 	}
 }
 
@@ -256,25 +259,24 @@ func (r *Comparison) Gone(id string) bool {
 // creates are the rows that are not known, without those of which a message said after the read
 // began that they are gone. One of which a message said so shortly before may be gone too, and the
 // read behind: it waits for another read. If that is long ago, it is created, in doubt.
-func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids []string, again time.Time) {
-	ids = slices.DeleteFunc(rd.fresh, func(id string) bool {
+func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids idlist.List, again time.Time) {
+	fresh := rd.fresh.List()
+	created := idlist.NewBuilder(fresh.Len(), fresh.Bytes())
+	for i, id := range fresh.Lent() {
 		if r.Gone(id) || exists(id) {
-			return true
+			continue
 		}
 		at, told := r.dates.deletedAt(id)
-		if !told {
-			return false
-		}
-		if believed := at.Add(l.Revive); rd.began.Before(believed) {
+		if believed := at.Add(l.Revive); told && rd.began.Before(believed) {
 			again = earlier(again, believed)
-			return true
+			continue
 		}
-		if rd.began.Before(at.Add(l.Lag)) {
-			r.doubt(rd, at, id)
+		if told && rd.began.Before(at.Add(l.Lag)) {
+			r.doubt(rd, at, strings.Clone(id))
 		}
-		return false
-	})
-	return ids, again
+		created.AddOf(fresh, i)
+	}
+	return created.List(), again
 }
 
 // settle decides the claims that were made before the read began: what it lacks is deleted. What it

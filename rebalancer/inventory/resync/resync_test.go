@@ -78,7 +78,7 @@ func (b *bench) end(t require.TestingT, rows world) Outcome {
 	}
 	out, err := b.End(b.now, b.l, b.w.has)
 	require.NoError(t, err)
-	for _, id := range out.Creates {
+	for _, id := range out.Creates.All() {
 		b.w[id] = true
 	}
 	for _, id := range slices.Concat(out.Claimed, out.Deletes) {
@@ -142,7 +142,7 @@ func TestAReadThatFailsCountsForNothing(t *testing.T) {
 func TestNewInTheCatalogueIsCreated(t *testing.T) {
 	b := newBench(ids(50))
 	rows := ids(52)
-	require.ElementsMatch(t, []string{"id-050", "id-051"}, b.read(t, rows).Creates)
+	require.ElementsMatch(t, []string{"id-050", "id-051"}, b.read(t, rows).Creates.Strings())
 }
 
 func TestCreatedWhileTheReadRanIsNotMissing(t *testing.T) {
@@ -168,7 +168,7 @@ func TestDeletedByMessageWhileTheReadRanIsNotCreatedAgain(t *testing.T) {
 	b := newBench(ids(50))
 	b.begin()
 	b.said(Deleted, "id-007")
-	require.Empty(t, b.end(t, ids(50)).Creates)
+	require.Empty(t, b.end(t, ids(50)).Creates.Strings())
 }
 
 func TestDeletedAndCreatedByMessagesWhileTheReadRanStays(t *testing.T) {
@@ -258,11 +258,11 @@ func TestAReadThatIsBehindMakesNothingAgain(t *testing.T) {
 	b.said(Deleted, "id-007")
 	for range 3 {
 		out := b.after(5*time.Second).read(t, all)
-		require.Empty(t, out.Creates, "the standby has not heard of it")
+		require.Empty(t, out.Creates.Strings(), "the standby has not heard of it")
 		require.Equal(t, t0.Add(30*time.Second), out.Resync)
 	}
 	out := b.after(15*time.Second).read(t, all)
-	require.Equal(t, []string{"id-007"}, out.Creates, "it may have been restored, and no message says so")
+	require.Equal(t, []string{"id-007"}, out.Creates.Strings(), "it may have been restored, and no message says so")
 	require.Equal(t, t0.Add(time.Minute), out.Resync, "it stays in doubt")
 	require.Equal(t, []string{"id-007"}, b.after(30*time.Second).read(t, without(all, "id-007")).Claimed)
 	require.Zero(t, b.after(time.Second).read(t, without(all, "id-007")).Resync)
@@ -271,7 +271,7 @@ func TestAReadThatIsBehindMakesNothingAgain(t *testing.T) {
 	b.said(Created, "id-008")
 	b.said(Deleted, "id-009")
 	out = b.after(10*time.Minute).read(t, all)
-	require.ElementsMatch(t, []string{"id-007", "id-009"}, out.Creates)
+	require.ElementsMatch(t, []string{"id-007", "id-009"}, out.Creates.Strings())
 	require.Zero(t, out.Resync, "the last delete is the lag ago")
 	require.Zero(t, b.Claimed())
 }
