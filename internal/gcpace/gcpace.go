@@ -20,7 +20,7 @@ const (
 	// Bounds of the share, in percent.
 	least, most = 12, 200
 	// whole, in bytes, is what the process may take before it gives back what it has freed and
-	// collects sooner, beside what it may in any case beside a fifth more than is alive.
+	// collects sooner, beside what it may in any case beside a quarter more than is alive.
 	whole, beside = 86 << 20, 26 << 20
 )
 
@@ -76,7 +76,7 @@ func percentFor(live uint64) int {
 }
 
 // limitFor is what the process may take.
-func limitFor(live uint64) int64 { return int64(max(whole, live+live/5+beside)) }
+func limitFor(live uint64) int64 { return int64(max(whole, live+live/4+beside)) }
 
 // afterEach calls f after every collection: an unreachable value is finalized then.
 func afterEach(f func()) {

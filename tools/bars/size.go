@@ -78,12 +78,16 @@ func (l *large) measure(ctx context.Context) (map[string]float64, error) {
 	if err := l.take(ctx, follower); err != nil {
 		return nil, err
 	}
-	for _, next := range []func(context.Context, map[string]float64) error{l.weighed, l.answers, l.start, l.follow, l.fail} {
+	if err := l.weighed(ctx, measured); err != nil {
+		return measured, err
+	}
+	unanswered := l.answers(ctx, measured) // which costs no other figure
+	for _, next := range []func(context.Context, map[string]float64) error{l.start, l.follow, l.fail} {
 		if err := next(ctx, measured); err != nil {
-			return measured, err
+			return measured, errors.Join(unanswered, err)
 		}
 	}
-	return measured, nil
+	return measured, unanswered
 }
 
 // weighed is an import and a time of rest, while metrics are read as an HPA and a Prometheus would.

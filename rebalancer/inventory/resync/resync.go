@@ -149,8 +149,10 @@ func (r *Comparison) Said(now time.Time, op Op, id string, exists bool) {
 		delete(r.said, id)
 		return
 	}
-	if _, spoken := r.said[id]; op == Deleted || exists || spoken {
+	if _, spoken := r.said[id]; spoken {
 		r.said[id] = op
+	} else if op == Deleted || exists {
+		r.said[strings.Clone(id)] = op // else it would keep its whole message alive
 	}
 }
 
