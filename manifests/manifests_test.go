@@ -26,6 +26,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -302,6 +303,7 @@ func TestPiecesFit(t *testing.T) {
 	deployment := find[appsv1.Deployment](t, objects, "Deployment", "shardscaler")
 	require.EqualValues(t, 2, *deployment.Spec.Replicas)
 	pod := deployment.Spec.Template
+	heapStaysBelowTheLimit(t, &pod.Spec.Containers[0])
 	for _, name := range []string{"shardscaler", "shardscaler-metrics"} {
 		service := find[corev1.Service](t, objects, "Service", name)
 		require.Subset(t, pod.Labels, service.Spec.Selector, name)
@@ -332,6 +334,17 @@ func TestPiecesFit(t *testing.T) {
 	require.True(t, hpa.Spec.Behavior.ScaleUp.Tolerance.IsZero())
 	require.True(t, hpa.Spec.Behavior.ScaleDown.Tolerance.IsZero())
 	require.Zero(t, *hpa.Spec.Behavior.ScaleDown.StabilizationWindowSeconds)
+}
+
+// heapStaysBelowTheLimit requires that GOMEMLIMIT is 7/8 of the memory limit, as docs/operating.md
+// has it.
+func heapStaysBelowTheLimit(t *testing.T, c *corev1.Container) {
+	t.Helper()
+	i := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
+	require.GreaterOrEqual(t, i, 0)
+	heap, err := resource.ParseQuantity(strings.TrimSuffix(c.Env[i].Value, "B"))
+	require.NoError(t, err)
+	require.Equal(t, c.Resources.Limits.Memory().Value()*7/8, heap.Value())
 }
 
 // holdsItsPods requires that the preStop hook of a workload knows the grace it has and whom to ask,

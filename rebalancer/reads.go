@@ -3,12 +3,12 @@ package rebalancer
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol/idlist"
 )
 
 // importChunk is how many creates of one read are queued at once: the rest waits in the read's own
@@ -62,8 +62,8 @@ func (s *reads) EndRead(ctx context.Context, rows []observed.ResourceKnown) (nex
 }
 
 func (s *reads) logCompared(out *inventory.Compared) {
-	if len(out.Creates)+len(out.Claimed)+len(out.Deletes) > 0 || out.Waiting != nil {
-		s.log.Info("compared with the catalogue", "new", len(out.Creates), "claimed", len(out.Claimed), "gone", len(out.Deletes))
+	if out.Creates.Len()+len(out.Claimed)+len(out.Deletes) > 0 || out.Waiting != nil {
+		s.log.Info("compared with the catalogue", "new", out.Creates.Len(), "claimed", len(out.Claimed), "gone", len(out.Deletes))
 	}
 	if w := out.Waiting; w != nil {
 		s.log.Warn("deletes wait for a person to confirm their number", "count", w.Count, "share", w.Share)
@@ -75,9 +75,10 @@ func (s *reads) logCompared(out *inventory.Compared) {
 
 // importRows creates what the catalogue has, a chunk at a time, but for what a message has deleted
 // since.
-func (s *reads) importRows(ctx context.Context, ids []string) error {
-	for chunk := range slices.Chunk(ids, importChunk) {
-		r, refused, err := s.inventory.Catalogue.Import(s.cfg.Now(), chunk)
+func (s *reads) importRows(ctx context.Context, ids idlist.List) error {
+	for from := 0; from < ids.Len(); from += importChunk {
+		chunk := ids.Slice(from, min(from+importChunk, ids.Len()))
+		r, refused, err := s.inventory.Catalogue.Import(s.cfg.Now(), chunk.Strings())
 		if err != nil {
 			return err
 		}

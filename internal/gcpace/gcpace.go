@@ -3,7 +3,8 @@
 // In: what the last collection found alive. Out: the percentage for the next, and the limit for the
 // process. By Go's own rule, a share of what is alive, 350,000 ids pile up half as much garbage in
 // an import, and 10,000 pods, dearer to look through, are collected after every other answer.
-// Invariant: a very large heap is not collected all the time; GOGC and GOMEMLIMIT, if set, hold.
+// Invariant: a very large heap is not collected all the time; GOGC, if set, holds, and the limit is
+// never above GOMEMLIMIT.
 package gcpace
 
 import (
@@ -19,7 +20,7 @@ const (
 	// Bounds of the share, in percent.
 	least, most = 12, 200
 	// whole, in bytes, is what the process may take before it gives back what it has freed and
-	// collects sooner, beside what it may in any case beside a fifth more than is alive.
+	// collects sooner, beside what it may in any case beside a quarter more than is alive.
 	whole, beside = 86 << 20, 26 << 20
 )
 
@@ -28,14 +29,16 @@ func Start() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	p := &pacer{live: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}, limits: os.Getenv("GOMEMLIMIT") == ""}
+	const asItIs = -1
+	p := &pacer{live: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}, given: debug.SetMemoryLimit(asItIs)}
 	p.set(most, whole)
 	afterEach(p.adjust)
 }
 
 type pacer struct {
-	live    []metrics.Sample
-	limits  bool
+	live []metrics.Sample
+	// given is GOMEMLIMIT: a pod's memory, which is mostly more than is needed.
+	given   int64
 	percent int
 	limit   int64
 }
@@ -53,7 +56,7 @@ func (p *pacer) set(percent int, limit int64) {
 		p.percent = percent
 		debug.SetGCPercent(percent)
 	}
-	if p.limits && differs(p.limit, limit) {
+	if limit = min(limit, p.given); differs(p.limit, limit) {
 		p.limit = limit
 		debug.SetMemoryLimit(limit)
 	}
@@ -73,7 +76,7 @@ func percentFor(live uint64) int {
 }
 
 // limitFor is what the process may take.
-func limitFor(live uint64) int64 { return int64(max(whole, live+live/5+beside)) }
+func limitFor(live uint64) int64 { return int64(max(whole, live+live/4+beside)) }
 
 // afterEach calls f after every collection: an unreachable value is finalized then.
 func afterEach(f func()) {

@@ -2,6 +2,7 @@ package gcpace
 
 import (
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func TestPercentLeadsToTheGoal(t *testing.T) {
 }
 
 func TestLimitLeavesRoomForWhatIsAlive(t *testing.T) {
-	for live, want := range map[uint64]int64{0: whole, 36 << 20: whole, 100 << 20: 146 << 20, 1000 << 20: 1226 << 20} {
+	for live, want := range map[uint64]int64{0: whole, 36 << 20: whole, 100 << 20: 151 << 20, 1000 << 20: 1276 << 20} {
 		require.Equal(t, want, limitFor(live), "%d bytes alive", live)
 	}
 }
@@ -27,5 +28,18 @@ func TestEachCollectionIsFollowed(t *testing.T) {
 	for want := int32(1); want < 4; want++ {
 		runtime.GC()
 		require.Eventually(t, func() bool { return calls.Load() >= want }, time.Minute, time.Millisecond)
+	}
+}
+
+func TestTheLimitIsNeverAboveTheOneGiven(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	share := debug.SetGCPercent(100)
+	t.Cleanup(func() { debug.SetGCPercent(share) })
+	p := &pacer{given: 100 << 20}
+	for limit, want := range map[int64]int64{whole: whole, 100 << 20: 100 << 20, 1 << 40: 100 << 20} {
+		p.limit = 0
+		p.set(most, limit)
+		require.Equal(t, want, debug.SetMemoryLimit(-1))
 	}
 }

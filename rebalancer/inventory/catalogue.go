@@ -105,7 +105,7 @@ func (s *shared) found(now time.Time, out *Compared, r *catalogueRead, read *Att
 	if out.Next = out.Confirm; s.attributes.lacks() { // more has come to be needed meanwhile
 		out.Next = now
 	}
-	if s.unannounced.read(len(out.Creates), s.messages) {
+	if s.unannounced.read(out.Creates.Len(), s.messages) {
 		out.Warning, out.Rows, out.Reads = unannouncedText, s.unannounced.rows, s.unannounced.reads
 	}
 	s.owe(out.Claimed)

@@ -22,7 +22,7 @@ const (
 // by comparing States, at the cost of what differs. It is brought up to the latest State when it is
 // asked, or when no caller waits: a plan of many transactions does not wait for it after each.
 //
-// It keeps a 64-bit hash of each id, about 25 bytes each, and no strings: a string would keep alive
+// It keeps a 64-bit hash of each id, about 20 bytes each, and no strings: a string would keep alive
 // the whole list that it was once read from. Two of 350,000 ids share a hash in one process in 300
 // million; the next process has another seed.
 //
@@ -44,7 +44,7 @@ type Index struct {
 	seed maphash.Seed
 	// of is the State that the index equals; nil: not built.
 	of      *protocol.State
-	at      [shards]map[uint64]spot // by hash, in the shard that it is of
+	at      [shards]*spots // by hash, in the shard that it is of
 	log     moveLog
 	updated int
 	// twice is how many places hold an id that another one holds too: 0 except in an adopted tree.
@@ -146,7 +146,7 @@ func (x *Index) find(id string) int32 {
 		return nowhere
 	}
 	h := idlist.Hash(x.seed, id)
-	if s, known := x.at[h%shards][h]; known {
+	if s, known := x.at[h%shards].get(h); known {
 		return shown(s.place)
 	}
 	return nowhere
@@ -161,7 +161,7 @@ func (x *Index) Track(id string) (t Track, known bool) {
 		return Track{}, false
 	}
 	h := idlist.Hash(x.seed, id)
-	s, known := x.at[h%shards][h]
+	s, known := x.at[h%shards].get(h)
 	if !known {
 		return Track{}, false
 	}
@@ -218,12 +218,12 @@ func (x *Index) build(st *protocol.State) {
 }
 
 // buildShard hashes every id to find those of the shard: cheaper than putting them aside.
-func (x *Index) buildShard(st *protocol.State, shard uint64) map[uint64]spot {
-	at := make(map[uint64]spot, st.Count()/shards)
+func (x *Index) buildShard(st *protocol.State, shard uint64) *spots {
+	at := newSpots(st.Count() / shards)
 	differences(&protocol.State{}, st, func(_, is protocol.IDs, place int32) {
 		for _, h := range is.Hashes(x.seed) {
 			if h%shards == shard {
-				at[h] = spot{place: place}
+				at.put(h, spot{place: place})
 			}
 		}
 	})
@@ -232,7 +232,7 @@ func (x *Index) buildShard(st *protocol.State, shard uint64) map[uint64]spot {
 
 func (x *Index) len() (n int) {
 	for _, at := range x.at {
-		n += len(at)
+		n += at.n
 	}
 	return n
 }
@@ -246,33 +246,33 @@ func (x *Index) apply(old, st *protocol.State) {
 		changes = append(changes, difference{was, is, place})
 		came[place] = came[place] || is.Len() > 0
 	})
-	went := func(onlyWhereCame bool, visit func(at map[uint64]spot, h uint64, s spot, c *difference)) {
+	went := func(onlyWhereCame bool, visit func(at *spots, h uint64, s spot, c *difference)) {
 		for i := range changes {
 			c := &changes[i]
 			if onlyWhereCame && !came[c.place] {
 				continue
 			}
 			for _, h := range c.was.Hashes(x.seed) {
-				if s, known := x.at[h%shards][h]; known {
+				if s, known := x.at[h%shards].get(h); known {
 					visit(x.at[h%shards], h, s, c)
 				}
 			}
 		}
 	}
-	went(true, func(at map[uint64]spot, h uint64, s spot, c *difference) {
+	went(true, func(at *spots, h uint64, s spot, c *difference) {
 		if s.place == c.place {
-			at[h] = spot{s.place, s.mark | gone}
+			at.put(h, spot{s.place, s.mark | gone})
 		}
 	})
 	for _, c := range changes {
 		for _, h := range c.is.Hashes(x.seed) {
-			prev, known := x.at[h%shards][h]
-			x.at[h%shards][h] = x.log.arrived(h, prev, known, c.place)
+			prev, known := x.at[h%shards].get(h)
+			x.at[h%shards].put(h, x.log.arrived(h, prev, known, c.place))
 		}
 	}
-	went(false, func(at map[uint64]spot, h uint64, s spot, c *difference) {
+	went(false, func(at *spots, h uint64, s spot, c *difference) {
 		if s.mark&gone != 0 || s.place == c.place && !came[c.place] {
-			delete(at, h)
+			at.drop(h)
 		}
 	})
 }

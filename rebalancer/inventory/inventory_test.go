@@ -233,7 +233,7 @@ func TestAReadThatBeganBeforeATermCountsForNothing(t *testing.T) {
 			v.Catalogue.Rows(rows("a", "b"))
 			out, err := v.Catalogue.End(t.Context(), time.Now(), noBounds)
 			require.NoError(t, err)
-			require.Equal(t, []string{"b"}, out.Creates)
+			require.Equal(t, []string{"b"}, out.Creates.Strings())
 		})
 	}
 }

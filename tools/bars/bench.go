@@ -124,7 +124,8 @@ func (w *world) start(ctx context.Context, things int, adapt func(*world, *produ
 	if err := os.Mkdir(o.Dir, 0o755); err != nil {
 		return err
 	}
-	if o.Config, err = config.Parse(fmt.Appendf(nil, worldConfig, w.instances, max(1, things/w.instances), o.BeatTopic)); err != nil {
+	most := max(100, w.instances)
+	if o.Config, err = config.Parse(fmt.Appendf(nil, worldConfig, w.instances, max(1, things/w.instances), o.BeatTopic, most)); err != nil {
 		return err
 	}
 	if _, err := env.Kubernetes.Run(ctx, "create", "namespace", w.namespace); err != nil {
@@ -157,13 +158,14 @@ func (w *world) start(ctx context.Context, things int, adapt func(*world, *produ
 // worldConfig is the platform's, with the defaults for everything that takes time but one: the
 // catalogue is read every minute instead of every five, so that a time of rest has reads in it.
 const worldConfig = `
+maxInstancesCeiling: %[4]d
 kinds:
 - name: Thing
   statefulSet: iota-dac
   capacity: 5000
   targetPerInstance: %[2]d
   init: %[1]d
-  max: 100
+  max: %[4]d
   cpu: {targetUtilization: 70}
   memory: {targetAverageValue: 1Gi}
   heartbeat: {topic: %[3]s}

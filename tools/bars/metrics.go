@@ -43,18 +43,9 @@ func answersOf(pods int, rate float64) measure {
 				return nil, err
 			}
 		}
-		var costs [2]answers
-		for round := range answerRounds {
-			ask := func(i int) func() {
-				return func() { err = errors.Join(err, f.round(ctx, servers[i], rate, &costs[i])) }
-			}
-			if rounds.Alternate(round, ask(0), ask(1)); err != nil {
-				return nil, err
-			}
-			for i, c := range costs {
-				b.tell("round %d: %s %s ms CPU, p50 %s, p99 %s", round+1, servers[i].role,
-					number(c.cpu[round]), number(c.p50[round]), number(c.p99[round]))
-			}
+		costs, err := f.inTurns(ctx, servers, answerRounds, rate)
+		if err != nil {
+			return nil, err
 		}
 		ours, floor := costs[0], costs[1]
 		return map[string]float64{
@@ -63,6 +54,23 @@ func answersOf(pods int, rate float64) measure {
 			"p50_ms": rounds.Median(ours.p50), "p99_ms": rounds.Median(ours.p99), "cpu_ms_per_request": rounds.Median(ours.cpu),
 		}, nil
 	}
+}
+
+// inTurns asks two servers so many times, rate times a second.
+func (f *field) inTurns(ctx context.Context, servers [2]*contender, times int, rate float64) (costs [2]answers, err error) {
+	for round := range times {
+		ask := func(i int) func() {
+			return func() { err = errors.Join(err, f.round(ctx, servers[i], rate, &costs[i])) }
+		}
+		if rounds.Alternate(round, ask(0), ask(1)); err != nil {
+			return costs, err
+		}
+		for i, c := range costs {
+			f.b.tell("round %d: %s %s ms CPU, p50 %s, p99 %s", round+1, servers[i].role,
+				number(c.cpu[round]), number(c.p50[round]), number(c.p99[round]))
+		}
+	}
+	return costs, nil
 }
 
 // round asks one server for a while.

@@ -37,6 +37,7 @@ type contender struct {
 	url      string
 	client   *http.Client
 	upstream *upstream
+	check    func(body []byte) error // of an answer
 }
 
 // start starts a server as a process and returns when it answers rightly.
@@ -49,7 +50,7 @@ func (f *field) start(ctx context.Context, role string) (c *contender, err error
 	if err != nil {
 		return nil, err
 	}
-	c = &contender{role: role}
+	c = &contender{role: role, check: f.population.check}
 	if c.upstream, err = newUpstream(f.admin); err != nil {
 		return nil, err
 	}
@@ -80,8 +81,7 @@ func (f *field) start(ctx context.Context, role string) (c *contender, err error
 	if c.client, err = rest.HTTPClientFor(reader); err != nil {
 		return nil, err
 	}
-	c.url = reader.Host + "/apis/custom.metrics.k8s.io/v1beta2/namespaces/" + f.population.Namespace + "/pods/*/" + theMetric +
-		"?labelSelector=" + halfLabel + "%3Da"
+	c.url = metricURL(reader.Host, f.population.Namespace)
 	if role == roleTestAdapter {
 		if err := f.population.teach(ctx, ports[1]); err != nil {
 			return nil, err
@@ -130,12 +130,21 @@ func cpuOf(server *servers.Server) float64 {
 
 // read asks once and checks every value; it returns the time until the last byte had come, in ms.
 func (f *field) read(ctx context.Context, c *contender, began time.Time) (ms float64, err error) {
-	body, err := httpcall.Do(ctx, c.client, http.MethodGet, c.url, "", nil)
+	body, err := c.get(ctx)
 	ms = rounds.Since(began)
 	if err != nil {
 		return 0, err
 	}
-	return ms, f.population.check(body)
+	return ms, c.check(body)
+}
+
+func (c *contender) get(ctx context.Context) ([]byte, error) {
+	return httpcall.Do(ctx, c.client, http.MethodGet, c.url, "", nil)
+}
+
+// metricURL asks for the metric of half of the pods.
+func metricURL(host, namespace string) string {
+	return host + "/apis/custom.metrics.k8s.io/v1beta2/namespaces/" + namespace + "/pods/*/" + theMetric + "?labelSelector=" + halfLabel + "%3Da"
 }
 
 // ask asks at that rate whether or not earlier requests are done, and returns how long each took

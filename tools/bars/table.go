@@ -95,6 +95,8 @@ func atScale() []group {
 		{"scale_failover", "failover.go", failover(scaleThings, strikes{kill: 20, freeze: 15, cut: 15, today: 3}), figures(
 			"kill_worst_s <=4", "kill_median_s", "freeze_worst_s <=4", "freeze_median_s", "cut_worst_s <=4", "cut_median_s",
 			"today_kill_s", "over_today <=0.25", "reads_failed <=0", "old_epoch_writes <=0")},
+		{"scale_size", "size.go", sized(sizeThings, sizeInstances), figures("rest_bytes_per_resource <=80", "peak_bytes_per_resource <=130",
+			"follower_bytes_per_resource", "metrics_p99_over_floor <=1.15", "metrics_p99_ms", "failover_s", "import_things_per_s")},
 		{"scale_restart", "restart.go", restarts(scaleThings, 20), figures("gap_worst_ms <=500", "gap_median_ms",
 			"rollout_gap_worst_ms <=500")},
 		{"scale_rest", "rest.go", atRest(scaleThings, idle{rounds: 2, settle: 2 * time.Minute, look: 2 * time.Minute}), figures(

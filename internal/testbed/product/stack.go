@@ -64,6 +64,8 @@ type Options struct {
 	// Sizes are the replicas of StatefulSets at the start, Starts their first ordinals; those not
 	// named start as the manifests have them.
 	Sizes, Starts map[string]int
+	// Bare leaves out the workload: nothing runs on the instances.
+	Bare bool
 	// Hooks lets the workload run the preStop hooks of its pods, with what stands for the Service
 	// shardscaler as their server.
 	Hooks bool
@@ -169,6 +171,9 @@ func (s *Stack) connect(context.Context) (err error) {
 
 // startWorkload starts dacsim for every configured kind.
 func (s *Stack) startWorkload(context.Context) error {
+	if s.Bare {
+		return nil
+	}
 	s.RunLog = filepath.Join(s.Dir, "runs.jsonl")
 	ports, err := servers.FreePorts(1)
 	if err != nil {

@@ -175,7 +175,7 @@ func TestDecisionsAreThoseOfTheOracle(t *testing.T) {
 			gone, missing := o.decide(b.l)
 			created := o.revive(b.w, b.l)
 			out := b.end(t, rows)
-			require.ElementsMatch(t, created, out.Creates, "created")
+			require.ElementsMatch(t, created, out.Creates.Strings(), "created")
 			require.ElementsMatch(t, gone, out.Claimed, "claimed")
 			require.ElementsMatch(t, missing, out.Deletes, "missing twice")
 			for _, id := range slices.Concat(out.Claimed, out.Deletes) {

@@ -22,6 +22,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol/idlist"
 )
 
 // Op is what a message said of an id.
@@ -60,6 +62,9 @@ type claim struct {
 	at          time.Time
 }
 
+// spareRows is for which part more rows than known ids a read has room from the start.
+const spareRows = 64
+
 // read is a read that began and has not ended.
 type read struct {
 	number int
@@ -68,7 +73,7 @@ type read struct {
 	count  int
 	seed   maphash.Seed
 	rows   []uint64
-	fresh  []string
+	fresh  *idlist.Builder // those of its rows that were not known
 }
 
 // Limits are what operators tune.
@@ -87,7 +92,8 @@ type Limits struct {
 type Outcome struct {
 	// Creates are rows that are not known; Claimed are ids that a message claimed to be deleted,
 	// and rightly; Deletes are others that may go now.
-	Creates, Claimed, Deletes []string
+	Creates          idlist.List
+	Claimed, Deletes []string
 	// Confirm is when another read is to begin, because something is missing for the first time;
 	// zero: none is needed for that. Resync is when another one may show what this one could not
 	// show yet: it still had ids that messages deleted, and may have been too far behind; or it
@@ -100,10 +106,7 @@ type Outcome struct {
 // New returns a Comparison that knows of no read and hears messages from now on.
 func New(now time.Time) *Comparison {
 	return &Comparison{
-		dates: dates{
-			start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
-		},
-		said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{},
+		dates: newDates(now), said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{},
 		waiting: waiting{by: map[string]*Set{}},
 	}
 }
@@ -113,8 +116,8 @@ func New(now time.Time) *Comparison {
 // It may lend each id until it yields the next one.
 func (r *Comparison) Begin(now time.Time, known iter.Seq[string], count int) {
 	r.reads++
-	r.read = &read{number: r.reads, began: now, known: known, count: count, seed: maphash.MakeSeed()}
-	clear(r.said)
+	r.read = &read{number: r.reads, began: now, known: known, count: count, seed: maphash.MakeSeed(), fresh: idlist.NewBuilder(0, 0)}
+	r.said = map[string]Op{} // a cleared one keeps the room that it once had
 }
 
 // Abort forgets a read that failed: it proves nothing.
@@ -125,9 +128,12 @@ func (r *Comparison) Row(id string, exists bool) {
 	if r.read == nil {
 		return
 	}
+	if r.read.rows == nil {
+		r.read.rows = make([]uint64, 0, r.read.count+r.read.count/spareRows)
+	}
 	r.read.rows = append(r.read.rows, maphash.String(r.read.seed, id))
 	if !exists {
-		r.read.fresh = append(r.read.fresh, id)
+		r.read.fresh.Add(id)
 	}
 }
 
@@ -143,8 +149,10 @@ func (r *Comparison) Said(now time.Time, op Op, id string, exists bool) {
 		delete(r.said, id)
 		return
 	}
-	if _, spoken := r.said[id]; op == Deleted || exists || spoken {
+	if _, spoken := r.said[id]; spoken {
 		r.said[id] = op
+	} else if op == Deleted || exists {
+		r.said[strings.Clone(id)] = op // else it would keep its whole message alive
 	}
 }
 
@@ -253,25 +261,24 @@ func (r *Comparison) Gone(id string) bool {
 // creates are the rows that are not known, without those of which a message said after the read
 // began that they are gone. One of which a message said so shortly before may be gone too, and the
 // read behind: it waits for another read. If that is long ago, it is created, in doubt.
-func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids []string, again time.Time) {
-	ids = slices.DeleteFunc(rd.fresh, func(id string) bool {
+func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids idlist.List, again time.Time) {
+	fresh := rd.fresh.List()
+	created := idlist.NewBuilder(fresh.Len(), fresh.Bytes())
+	for i, id := range fresh.Lent() {
 		if r.Gone(id) || exists(id) {
-			return true
+			continue
 		}
 		at, told := r.dates.deletedAt(id)
-		if !told {
-			return false
-		}
-		if believed := at.Add(l.Revive); rd.began.Before(believed) {
+		if believed := at.Add(l.Revive); told && rd.began.Before(believed) {
 			again = earlier(again, believed)
-			return true
+			continue
 		}
-		if rd.began.Before(at.Add(l.Lag)) {
-			r.doubt(rd, at, id)
+		if told && rd.began.Before(at.Add(l.Lag)) {
+			r.doubt(rd, at, strings.Clone(id))
 		}
-		return false
-	})
-	return ids, again
+		created.AddOf(fresh, i)
+	}
+	return created.List(), again
 }
 
 // settle decides the claims that were made before the read began: what it lacks is deleted. What it
@@ -302,12 +309,12 @@ const leastPause = time.Second
 // began within the lag after the start, as a new leader's first one does, finds no suspects: again
 // is then when the next one may.
 func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []string, again time.Time) {
-	suspects := map[string]time.Time{}
+	suspects, young := map[string]time.Time{}, r.dates.young(rd.began, l.Lag)
 	for id := range rd.known {
 		if rd.has(id) || r.spokenOf(id) {
 			continue
 		}
-		if r.dates.young(id, rd.began, l.Lag) {
+		if young(id) {
 			if old := r.dates.start.Add(l.Lag); rd.began.Before(old) {
 				again = old
 			}

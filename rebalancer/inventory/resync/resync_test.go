@@ -37,7 +37,9 @@ type bench struct {
 }
 
 func newBench(w world) *bench {
-	return &bench{Comparison: New(t0), w: w, now: t0, l: Limits{MaxShare: 0.1}}
+	b := &bench{Comparison: New(t0), w: w, now: t0, l: Limits{MaxShare: 0.1}}
+	b.dates.step = 0 // tests tell times apart that are nanoseconds apart
+	return b
 }
 
 // after lets time pass.
@@ -76,7 +78,7 @@ func (b *bench) end(t require.TestingT, rows world) Outcome {
 	}
 	out, err := b.End(b.now, b.l, b.w.has)
 	require.NoError(t, err)
-	for _, id := range out.Creates {
+	for _, id := range out.Creates.All() {
 		b.w[id] = true
 	}
 	for _, id := range slices.Concat(out.Claimed, out.Deletes) {
@@ -140,7 +142,7 @@ func TestAReadThatFailsCountsForNothing(t *testing.T) {
 func TestNewInTheCatalogueIsCreated(t *testing.T) {
 	b := newBench(ids(50))
 	rows := ids(52)
-	require.ElementsMatch(t, []string{"id-050", "id-051"}, b.read(t, rows).Creates)
+	require.ElementsMatch(t, []string{"id-050", "id-051"}, b.read(t, rows).Creates.Strings())
 }
 
 func TestCreatedWhileTheReadRanIsNotMissing(t *testing.T) {
@@ -166,7 +168,7 @@ func TestDeletedByMessageWhileTheReadRanIsNotCreatedAgain(t *testing.T) {
 	b := newBench(ids(50))
 	b.begin()
 	b.said(Deleted, "id-007")
-	require.Empty(t, b.end(t, ids(50)).Creates)
+	require.Empty(t, b.end(t, ids(50)).Creates.Strings())
 }
 
 func TestDeletedAndCreatedByMessagesWhileTheReadRanStays(t *testing.T) {
@@ -256,11 +258,11 @@ func TestAReadThatIsBehindMakesNothingAgain(t *testing.T) {
 	b.said(Deleted, "id-007")
 	for range 3 {
 		out := b.after(5*time.Second).read(t, all)
-		require.Empty(t, out.Creates, "the standby has not heard of it")
+		require.Empty(t, out.Creates.Strings(), "the standby has not heard of it")
 		require.Equal(t, t0.Add(30*time.Second), out.Resync)
 	}
 	out := b.after(15*time.Second).read(t, all)
-	require.Equal(t, []string{"id-007"}, out.Creates, "it may have been restored, and no message says so")
+	require.Equal(t, []string{"id-007"}, out.Creates.Strings(), "it may have been restored, and no message says so")
 	require.Equal(t, t0.Add(time.Minute), out.Resync, "it stays in doubt")
 	require.Equal(t, []string{"id-007"}, b.after(30*time.Second).read(t, without(all, "id-007")).Claimed)
 	require.Zero(t, b.after(time.Second).read(t, without(all, "id-007")).Resync)
@@ -269,7 +271,7 @@ func TestAReadThatIsBehindMakesNothingAgain(t *testing.T) {
 	b.said(Created, "id-008")
 	b.said(Deleted, "id-009")
 	out = b.after(10*time.Minute).read(t, all)
-	require.ElementsMatch(t, []string{"id-007", "id-009"}, out.Creates)
+	require.ElementsMatch(t, []string{"id-007", "id-009"}, out.Creates.Strings())
 	require.Zero(t, out.Resync, "the last delete is the lag ago")
 	require.Zero(t, b.Claimed())
 }
@@ -305,10 +307,40 @@ func TestWhatIsOldIsNotRemembered(t *testing.T) {
 	for i := range 100 {
 		b.said(Created, fmt.Sprint("new-", i))
 	}
+	for i := range 100 {
+		b.said(Deleted, fmt.Sprint("old-", i))
+	}
 	b.after(time.Minute-1).read(t, b.w)
-	require.Len(t, b.dates.created, 100)
+	require.Len(t, b.dates.created, 1)
+	require.Len(t, b.dates.created[0].hashes, 100)
+	require.Len(t, b.dates.deleted, 100)
 	b.after(1).read(t, b.w)
 	require.Empty(t, b.dates.created)
+	require.Empty(t, b.dates.deleted)
+}
+
+// An import's dates take 4 bytes an id, and no create is taken for older than it is.
+func TestDatesOfAnImportAreKeptInBatches(t *testing.T) {
+	const lag, n = 10 * time.Minute, 3 * batchIDs
+	d := newDates(t0)
+	d.forget(t0, lag) // a read has told the lag
+	for i := range n {
+		d.note(t0.Add(lag+time.Duration(i)*time.Millisecond), Created, fmt.Sprint(i))
+	}
+	held := 0
+	for _, b := range d.created {
+		held += cap(b.hashes)
+		require.LessOrEqual(t, b.last-b.first, lag/stepsALag)
+	}
+	require.Less(t, held, n+n/2)
+	require.Less(t, len(d.created), 20)
+	for _, i := range []int{0, 1, batchIDs, n - 1} {
+		created := t0.Add(lag + time.Duration(i)*time.Millisecond)
+		require.True(t, d.young(created.Add(lag-1), lag)(fmt.Sprint(i)), i)
+		require.False(t, d.young(created.Add(lag+lag/stepsALag), lag)(fmt.Sprint(i)), i)
+	}
+	d.forget(t0.Add(3*lag), lag)
+	require.Empty(t, d.created)
 }
 
 // TestNothingIsDeletedThatExists plays random catalogues, reads that see any moment between their
