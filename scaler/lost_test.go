@@ -100,6 +100,24 @@ func TestAnInstanceWhosePodIsGoneIsReassignedInTheTickThatSeesIt(t *testing.T) {
 	require.NotContains(t, w.orders.Gone, 2, "there is a pod again, which the snapshot does not show yet")
 }
 
+// The controller counts a pod that goes as one that is to be replaced; its revision tells.
+func TestAPodThatGoesIsNoRollingUpdate(t *testing.T) {
+	for revision, reassigned := range map[string][]int{"new": {2}, "old": nil} {
+		w, s := atOnce(t)
+		delete(w.pods, 2)
+		k := w.snapshot()
+		k.Workload.UpdateRevision, k.Workload.StatusReplicas, k.Workload.UpdatedReplicas = "new", 4, 3
+		for i := range k.Instances {
+			if p := k.Instances[i].Pod; p != nil {
+				p.Labels = map[string]string{observed.RevisionLabel: "new"}
+			}
+		}
+		k.Instance(0).Pod.Labels[observed.RevisionLabel] = revision
+		look(t.Context(), t, s, w.now, w.cfg, k)
+		require.Equal(t, reassigned, w.orders.Reassign, revision)
+	}
+}
+
 func TestAnInstanceThatMayRunIsNotReassignedBeforeAMinute(t *testing.T) {
 	w, s := atOnce(t)
 	w.crashing, w.ready[2] = map[int]bool{2: true}, false

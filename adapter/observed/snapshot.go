@@ -121,10 +121,15 @@ type Workload struct {
 	// AvailableReplicas have been ready for minReadySeconds; nil: a snapshot of an older build.
 	AvailableReplicas *int   `json:"availableReplicas,omitempty"`
 	Selector          string `json:"selector"`
+	// UpdateRevision is what pods that are up to date have as RevisionLabel; empty: not known.
+	UpdateRevision string `json:"updateRevision,omitempty"`
 	// ReplicasWriter is the field manager that wrote Replicas last; empty: not known.
 	ReplicasWriter string            `json:"replicasWriter,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
 }
+
+// RevisionLabel is the label by which a pod of a StatefulSet says of which revision it is.
+const RevisionLabel = "controller-revision-hash"
 
 // Has says whether an ordinal is of the size there is.
 func (w *Workload) Has(ordinal int) bool { return ordinal >= w.Start && ordinal < w.Start+w.Replicas }

@@ -100,8 +100,8 @@ func reduceSet(set *appsv1.StatefulSet) observed.Workload {
 		UID: string(set.UID), ResourceVersion: set.ResourceVersion, Generation: set.Generation,
 		Replicas:       int(ptr.Deref(set.Spec.Replicas, 1)), // the API server's default
 		StatusReplicas: int(set.Status.Replicas), ReadyReplicas: int(set.Status.ReadyReplicas), UpdatedReplicas: int(set.Status.UpdatedReplicas),
-		AvailableReplicas: ptr.To(int(set.Status.AvailableReplicas)),
-		Selector:          metav1.FormatLabelSelector(set.Spec.Selector), Labels: set.Labels,
+		AvailableReplicas: ptr.To(int(set.Status.AvailableReplicas)), UpdateRevision: set.Status.UpdateRevision,
+		Selector: metav1.FormatLabelSelector(set.Spec.Selector), Labels: set.Labels,
 		ReplicasWriter: set.Annotations[writerKey],
 	}
 	if set.Spec.Ordinals != nil {

@@ -130,9 +130,13 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 // revoke adds the next batch to p.
 func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 	p.More = true
+	var rest []int
 	for ; len(s.due) > 0 && !p.full() && s.room != 0; s.due = s.due[1:] {
 		n, bytes := s.due[0], RevokeBytes
 		switch {
+		case v.abandoned(n) && v.beingWritten(n):
+			rest = append(rest, n)
+			continue
 		case v.abandoned(n):
 			bytes = abandonedBytes
 		case !s.inPace(v, &p):
@@ -147,6 +151,8 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 		}
 		if !v.abandoned(n) {
 			s.waiting++
+		} else if len(w.Pending[n].IDs) > 0 {
+			rest = append(rest, n)
 		}
 		m, err := protocol.Revoke(v.State, n, ids, to, v.Pod(n))
 		flight := protocol.FlightName(n, v.State.NextTimes(n))
@@ -158,7 +164,9 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 			}
 		}}, err)
 	}
-	p.More = len(p.Jobs) > 0
+	if p.More = len(p.Jobs) > 0; len(rest) > 0 {
+		s.due, p.Onward = append(rest, s.due...), s // when its list is written
+	}
 	return p
 }
 

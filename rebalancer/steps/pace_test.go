@@ -142,10 +142,7 @@ func TestWhatAnInstanceHadThatRunsNothingIsTakenAtOnceAndGrantedSideBySide(t *te
 	s.v.Orders.Stay, s.v.Orders.Reassign = []int{0, 1, 2, 3}, []int{4}
 	s.v.Orders.GonePods = map[string]bool{"p4": true}
 	s.next(m.open)
-	s.next(m.place)
-	for len(s.next(m.move)) > 0 {
-	}
-	require.Greater(t, len(s.v.State.Flight), 1, "in pieces")
+	require.Greater(t, count(s.next(m.place), "revoke"), 1, "in pieces, one right after the other")
 	require.Zero(t, s.v.State.Instances[4].IDs.Len())
 	require.Empty(t, s.next(m.grant), "no list of the pods is from after the revoke")
 	s.v.Now = s.v.Now.Add(time.Millisecond)

@@ -121,6 +121,11 @@ func (v *View) soonGranted(to []int, p *Proposal) bool {
 	return false
 }
 
+// beingWritten says whether a transaction that is on its way changes the list of n.
+func (v *View) beingWritten(n int) bool {
+	return slices.ContainsFunc(v.UnderWay, func(j Job) bool { return slices.Contains(j.Lists, n) })
+}
+
 // abandoned says that n is reassigned and nobody reads its list: it says nothing, or who said
 // something is gone. It is not spared.
 func (v *View) abandoned(n int) bool {

@@ -3,6 +3,7 @@ package decide
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
@@ -67,13 +68,26 @@ func graceOf(h *config.Health, inst *observed.Instance) time.Duration {
 	return max(h.After(), config.LeastUnproven)
 }
 
+// replacingPods is replacing by the revisions of the pods, where they are known: the controller
+// reports a pod that terminates, or has ended, as if it were to be replaced, and a moment longer
+// than there is such a pod.
+func replacingPods(k *observed.Kind) bool {
+	w := k.Workload
+	if w.UpdateRevision == "" {
+		return replacing(k)
+	}
+	return !available(k) && slices.ContainsFunc(k.Instances, func(inst observed.Instance) bool {
+		return inst.Pod != nil && w.Has(inst.Ordinal) && inst.Pod.Labels[observed.RevisionLabel] != w.UpdateRevision
+	})
+}
+
 // reassign marks the instances whose resources are to be reassigned: not working for the whole
 // grace, with others that work. A rolling update that goes on moves nothing (the last pod of one
 // may never become available), and when too many are unhealthy at once the fault is hardly theirs:
 // that is an alarm.
 func (h *Health) reassign(in *Input) {
 	c := &in.Config
-	if c.Health.Action != config.ActionReassign || replacing(&in.Observed) {
+	if c.Health.Action != config.ActionReassign || replacingPods(&in.Observed) {
 		return
 	}
 	var marked []*Verdict

@@ -97,18 +97,21 @@ func (f *fleet) until(log *flights, all []dead, way death) (seconds []float64, r
 			return nil, 0, fmt.Errorf("%s: of instance %d were granted %d, it had %d", way.name, d.ordinal, len(flown), d.owned)
 		}
 		var these []float64
-		revoked, last := flown[0].revoked, time.Time{}
+		first, revoked, last := flown[0].revoked, time.Time{}, time.Time{}
 		for _, one := range flown {
 			these = append(these, one.granted.Sub(d.at).Seconds())
-			if one.revoked.Before(revoked) {
+			if one.revoked.Before(first) {
+				first = one.revoked
+			}
+			if one.revoked.After(revoked) {
 				revoked = one.revoked
 			}
 			if one.granted.After(last) {
 				last = one.granted
 			}
 		}
-		f.b.tell("%s: %d resources of instance %d: first revoke after %.2f s, owned elsewhere p50 %s, p99 %s, last %.2f s", way.name, d.owned,
-			d.ordinal, revoked.Sub(d.at).Seconds(), number(rounds.Median(these)), number(rounds.Quantile(these, 0.99)), last.Sub(d.at).Seconds())
+		f.b.tell("%s: %d resources of instance %d: revoked after %.2f to %.2f s, owned elsewhere p50 %s, p99 %s, last %.2f s", way.name, d.owned,
+			d.ordinal, first.Sub(d.at).Seconds(), revoked.Sub(d.at).Seconds(), number(rounds.Median(these)), number(rounds.Quantile(these, 0.99)), last.Sub(d.at).Seconds())
 		seconds, resources = append(seconds, these...), float64(d.owned)
 	}
 	return seconds, resources, nil
