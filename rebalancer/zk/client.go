@@ -143,15 +143,20 @@ func (c *Client) Changes(kind string) (all, statuses <-chan struct{}) {
 func (c *Client) wake(path string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for kind, followers := range c.followers {
-		if path != "" && !protocol.BelongsTo(kind, path) {
-			continue
+	if path == "" {
+		for _, followers := range c.followers {
+			wakeAll(followers, true)
 		}
-		for _, one := range followers {
-			one.all.Wake()
-			if path == "" || protocol.IsStatus(path) {
-				one.statuses.Wake()
-			}
+		return
+	}
+	wakeAll(c.followers[protocol.KindOf(path)], protocol.IsStatus(path))
+}
+
+func wakeAll(followers []follower, statuses bool) {
+	for _, one := range followers {
+		one.all.Wake()
+		if statuses {
+			one.statuses.Wake()
 		}
 	}
 }

@@ -126,15 +126,15 @@ func (c *Client) ReadPart(ctx context.Context, kind, doc, part string) (*protoco
 	return got, nil
 }
 
-// synced returns ZooKeeper in the present session, whose server has caught up with the leader. What
-// is read there from now on was so at that time or later.
+// synced returns ZooKeeper in the present session, whose server has caught up with the leader since
+// it was called, which is at. What is read there from now on was so at that time or later.
 func (c *Client) synced(ctx context.Context) (z znodes, at time.Time, err error) {
 	sess, err := c.link.await(ctx)
 	if err != nil {
 		return znodes{}, at, err
 	}
 	at = time.Now()
-	if err := catchUp(ctx, sess); err != nil {
+	if err := sess.catchUp(ctx); err != nil {
 		return znodes{}, at, unavailable(err)
 	}
 	return znodes{ctx: ctx, sess: sess}, at, nil
