@@ -110,7 +110,7 @@ func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg promethe
 	return &Scaler{
 		cfg: cfg, engine: engine, act: act, log: log.With("kind", cfg.Kind), m: newMetrics(reg, cfg.Kind), period: 2 * time.Second,
 		events: events{act: act, dryRun: cfg.DryRun, passed: map[string]bool{}, raised: map[string]raised{}},
-		groups: groups{act: act, told: map[string]*told{}},
+		groups: groups{act: act, told: map[string]*told{}}, doc: document{ticks: keptTicks},
 	}
 }
 
@@ -200,7 +200,7 @@ func (s *Scaler) lead(ctx context.Context, t *tick) (notLeading, lacking string)
 	if this == s.claimed && t.set.UID != "" {
 		return "", ""
 	}
-	err := s.store(ctx, t.d)
+	err := s.store(ctx, keptOf(s, t.d))
 	switch {
 	case errors.Is(err, orders.ErrNotLeading):
 		return "this process does not lead yet (head)", ""

@@ -83,6 +83,7 @@ type serving struct {
 	calls      *http.ServeMux
 	packed     func(http.Handler) http.HandlerFunc // of all doors
 	streams    *stream.Hub
+	views      views
 }
 
 // store is what the app uses of *zk.Client.
@@ -275,10 +276,11 @@ func (a *App) configure(ctx context.Context, cfg *config.Config) {
 	if a.heartbeats != nil {
 		a.heartbeats.Configure(cfg.Kinds)
 	}
-	a.stopRunners(func(r *runner) bool {
-		_, configured := cfg.Kind(r.kind)
-		return !configured
-	})
+	configured := map[string]bool{}
+	for _, k := range cfg.Kinds {
+		configured[k.Name] = true
+	}
+	a.stopRunners(func(r *runner) bool { return !configured[r.kind] })
 	for _, k := range cfg.Kinds {
 		if a.runner(k.Name) == nil {
 			r := startRunner(ctx, a, k.Name)
