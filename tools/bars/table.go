@@ -103,5 +103,9 @@ func atScale() []group {
 			"leader_zookeeper_reads_per_min", "today_leader_zookeeper_reads_per_min",
 			"follower_zookeeper_reads_per_min", "today_follower_zookeeper_reads_per_min", "zookeeper_reads_over_today <=0.2",
 			"zookeeper_syncs_per_min", "today_zookeeper_syncs_per_min")},
+		{"scale_kinds", "kinds.go", manyKinds(250, 1000, idle{settle: time.Minute, look: 90 * time.Second}), figures(
+			"leader_cores <=0.3", "leader_api_requests_per_min <=200", "create_listed_p50_ms", "create_listed_p99_ms <=2000",
+			"some_leader_cores", "some_leader_api_requests_per_min", "cores_a_kind_over_some <=1.5", "follower_cores",
+			"zookeeper_requests_per_min", "some_zookeeper_requests_per_min")},
 	}
 }
