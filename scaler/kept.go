@@ -33,8 +33,9 @@ type kept struct {
 	History  decide.History `json:"history"`
 	// LeftOut counts the entries of History that would not fit.
 	LeftOut int `json:"leftOut,omitempty"`
-	// Told is Config.Told's. Leaders of older versions have none.
-	Told json.RawMessage `json:"told,omitempty"`
+	// Told is Config.Told's, and so is tells. Leaders of older versions have none.
+	Told  json.RawMessage `json:"told,omitempty"`
+	tells any
 }
 
 // The bytes of the parts, where all together would not fit. What surrounds them takes the rest of
@@ -180,11 +181,11 @@ type document struct {
 type said struct {
 	decision outcome.Report
 	history  decide.History
-	told     json.RawMessage
+	told     any
 }
 
 func (k *kept) says() said {
-	s := said{k.Decision, k.History, k.Told}
+	s := said{k.Decision, k.History, k.tells}
 	s.decision.At = time.Time{}
 	if n := len(s.history.Recommendations); n > 0 {
 		s.history.Recommendations = slices.Clone(s.history.Recommendations)
@@ -217,7 +218,7 @@ func keptOf(s *Scaler, r *outcome.Report) kept {
 	k := kept{V: keptVersion, At: r.At, Epoch: head.Epoch, Decision: *r, History: s.history}
 	k.Decision.Health.Verdicts = slices.DeleteFunc(slices.Clone(r.Health.Verdicts), func(v decide.Verdict) bool { return v.Condition == decide.Healthy })
 	if s.cfg.Told != nil {
-		k.Told = s.cfg.Told()
+		k.Told, k.tells = s.cfg.Told()
 	}
 	return k
 }

@@ -46,8 +46,8 @@ func TestADayOfReplacementsDoesNotStopTheKind(t *testing.T) {
 // is kept with the tick that says it.
 func TestADecisionAtRestIsKeptNowAndThen(t *testing.T) {
 	w, s := led(t, 2, 200)
-	told := `{"said":1}`
-	s.cfg.Told = func() json.RawMessage { return json.RawMessage(told) }
+	tells := 1
+	s.cfg.Told = func() (json.RawMessage, any) { return fmt.Appendf(nil, `{"said":%d,"at":%q}`, tells, w.now), tells }
 	kept := func() time.Time {
 		t.Helper()
 		k, err := parseKept(w.docs[KeptName])
@@ -71,7 +71,7 @@ func TestADecisionAtRestIsKeptNowAndThen(t *testing.T) {
 	}
 
 	w.tick(s, 2*second)
-	told = `{"said":2}`
+	tells = 2
 	w.tick(s, 2*second)
 	require.Equal(t, w.now, kept(), "what the leader tells is news")
 	w.tick(s, 2*second)

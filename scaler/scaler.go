@@ -44,8 +44,8 @@ type Config struct {
 	// DryRun: nothing is written; the decisions say what would be done.
 	DryRun bool
 	// Told is what else is stored with each decision, for followers to show: JSON of at most 32 KiB,
-	// more is left out. nil: nothing is.
-	Told func() json.RawMessage
+	// more is left out; says is what of it is news, for reflect.DeepEqual. nil: nothing is.
+	Told func() (told json.RawMessage, says any)
 	// Now is the clock by which the scaler times what it does. Default time.Now.
 	Now func() time.Time
 }

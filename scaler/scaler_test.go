@@ -422,7 +422,7 @@ func TestWhatIsKeptIsServedForSomeTicks(t *testing.T) {
 	_, told, err := ParseTold(data)
 	require.NoError(t, err)
 	require.Nil(t, told, "a leader that tells nothing")
-	s.cfg.Told = func() json.RawMessage { return json.RawMessage(`{"said":1}`) }
+	s.cfg.Told = func() (json.RawMessage, any) { return json.RawMessage(`{"said":1}`), 1 }
 	w.tick(s, 2*second)
 	data, _ = w.Kept(KeptName)
 	_, told, err = ParseTold(data)

@@ -205,7 +205,11 @@ func (r *runner) tick(ctx context.Context) {
 	reg := prometheus.NewRegistry() // of this term: a new scaler starts its series anew
 	var seen observed.Kind          // by the tick
 	s := scaler.New(scaler.Config{
-		Kind: r.kind, DryRun: r.app.opts.DryRun, Told: func() json.RawMessage { return r.tell(&seen).Encode() },
+		Kind: r.kind, DryRun: r.app.opts.DryRun,
+		Told: func() (json.RawMessage, any) {
+			t := r.tell(&seen)
+			return t.Encode(), t.Says()
+		},
 	}, r.engine, r.app.actuator, r.app.log, reg)
 	r.app.gather.add(reg)
 	defer r.app.gather.remove(reg)
