@@ -34,6 +34,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/gcpace"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
 	"github.com/shardscaler/shardscaler/internal/timeline"
@@ -270,6 +271,7 @@ func (a *App) keepRunners(ctx context.Context) error {
 }
 
 func (a *App) configure(ctx context.Context, cfg *config.Config) {
+	gcpace.Kinds(len(cfg.Kinds))
 	a.state.Configure(cfg.Kinds)
 	a.workload.Configure(cfg.Kinds)
 	a.owners.Configure(cfg.Kinds)
