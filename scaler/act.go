@@ -164,7 +164,7 @@ func (s *Scaler) resizeTo(ctx context.Context, t *tick, size actuate.Size) (*out
 	}
 	before, to := s.history, t.d.Desired
 	s.history = s.history.Intended(to)
-	if err := s.store(ctx, t.d); err != nil && !errors.Is(err, orders.ErrTooLarge) {
+	if err := s.store(ctx, keptOf(s, t.d)); err != nil && !errors.Is(err, orders.ErrTooLarge) {
 		s.history = before
 		return did(outcome.NotWritten, "nothing is written: %v", err), nil
 	}

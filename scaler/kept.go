@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -32,8 +33,9 @@ type kept struct {
 	History  decide.History `json:"history"`
 	// LeftOut counts the entries of History that would not fit.
 	LeftOut int `json:"leftOut,omitempty"`
-	// Told is Config.Told's. Leaders of older versions have none.
-	Told json.RawMessage `json:"told,omitempty"`
+	// Told is Config.Told's, and so is tells. Leaders of older versions have none.
+	Told  json.RawMessage `json:"told,omitempty"`
+	tells any
 }
 
 // The bytes of the parts, where all together would not fit. What surrounds them takes the rest of
@@ -88,13 +90,22 @@ func parseKept(data []byte) (kept, error) {
 	return k, nil
 }
 
-// servedTicks is how many of a leader's ticks a decision counts. An engine follows orders for as
-// long.
-const servedTicks = 3
+const (
+	// servedTicks is how many of a leader's ticks a decision counts. An engine follows orders for as
+	// long.
+	servedTicks = 3
+	// keptTicks is how many ticks a decision stays as it was kept, if only its times would change: so
+	// many kinds at rest do not have ZooKeeper write, and every follower read, at each tick.
+	keptTicks = 12
+)
 
-// MaxAge is the age beyond which a decision is served no more, by whichever replica; period is that
-// of the ticks.
+// MaxAge is the age beyond which the leader's own decision is served no more; period is that of the
+// ticks.
 func MaxAge(period time.Duration) time.Duration { return servedTicks * period }
+
+// KeptMaxAge is that for a decision that was read from ZooKeeper. By default it is
+// observed.StoreMaxAge.
+func KeptMaxAge(period time.Duration) time.Duration { return (servedTicks + keptTicks) * period }
 
 // ParseKept reads the document; the report's age is for TooOld to judge.
 func ParseKept(data []byte) (*outcome.Report, error) {
@@ -132,13 +143,24 @@ func (s *Scaler) restore(now time.Time) {
 		s.log.Warn("the last leader's history is lost; windows begin anew", "error", err)
 		return
 	}
-	s.history = k.History.Resumed(k.At, now)
+	s.history = prolonged(k.History.Resumed(k.At, now), k.At, now, time.Duration(s.doc.ticks)*s.period)
 	s.last = k.Decision // a drain goes on, and so does since when
 }
 
+// prolonged takes what was recommended when the document was kept for recommended as long as it may
+// have stayed so without being kept again: no window ends early by a change of leaders.
+func prolonged(h decide.History, kept, now time.Time, most time.Duration) decide.History {
+	all := slices.Clone(h.Recommendations)
+	if n := len(all); n > 0 && !all[n-1].To.Before(kept) {
+		all[n-1].To = kept.Add(min(most, max(0, now.Sub(kept))))
+		h.Recommendations = all
+	}
+	return h
+}
+
 const (
-	// keepEvery bounds how often an unchanged decision is kept; short periods bound it to half of
-	// one, as it is served for no more than three.
+	// keepEvery bounds how often a decision is kept that does the same as the last one; short periods
+	// bound it to half of one.
 	keepEvery = time.Second
 	// askTimeout bounds a question to ZooKeeper or a document for it: what is not answered or kept
 	// now is so with the next tick.
@@ -149,28 +171,59 @@ const (
 type document struct {
 	restored bool      // the predecessor's was taken up
 	at       time.Time // it was kept last
+	said     said      // when it was kept last
+	ticks    int       // so many it stays as it is at rest: keptTicks
 	// refused is why it was refused when it was last to be kept, if that was for its size.
 	refused error
 }
 
+// said is what a document says, but for the times that change with each tick.
+type said struct {
+	decision outcome.Report
+	history  decide.History
+	told     any
+}
+
+func (k *kept) says() said {
+	s := said{k.Decision, k.History, k.tells}
+	s.decision.At = time.Time{}
+	if n := len(s.history.Recommendations); n > 0 {
+		s.history.Recommendations = slices.Clone(s.history.Recommendations)
+		s.history.Recommendations[n-1].To = time.Time{}
+	}
+	return s
+}
+
 func (s *Scaler) keep(ctx context.Context, r *outcome.Report) {
-	last := &s.last
-	same := r.Verb == last.Verb && r.Desired == last.Desired && r.Acted().Done == last.Acted().Done && r.Phase() == last.Phase()
-	if s.cfg.DryRun || same && r.At.Sub(s.doc.at) < min(keepEvery, s.period/2) {
+	if s.cfg.DryRun {
 		return
 	}
-	if err := s.store(ctx, r); err != nil && !errors.Is(err, orders.ErrNotLeading) {
+	last, age := &s.last, r.At.Sub(s.doc.at)
+	same := r.Verb == last.Verb && r.Desired == last.Desired && r.Acted().Done == last.Acted().Done && r.Phase() == last.Phase()
+	if same && age < min(keepEvery, s.period/2) {
+		return
+	}
+	k := keptOf(s, r)
+	if same && age < time.Duration(s.doc.ticks)*s.period && reflect.DeepEqual(k.says(), s.doc.said) {
+		return
+	}
+	if err := s.store(ctx, k); err != nil && !errors.Is(err, orders.ErrNotLeading) {
 		s.log.Warn("the decision could not be stored", "error", err)
 	}
 }
 
-func (s *Scaler) store(ctx context.Context, r *outcome.Report) error {
+// keptOf is what a Scaler is to store of a report.
+func keptOf(s *Scaler, r *outcome.Report) kept {
 	head, _ := s.engine.Head()
 	k := kept{V: keptVersion, At: r.At, Epoch: head.Epoch, Decision: *r, History: s.history}
 	k.Decision.Health.Verdicts = slices.DeleteFunc(slices.Clone(r.Health.Verdicts), func(v decide.Verdict) bool { return v.Condition == decide.Healthy })
 	if s.cfg.Told != nil {
-		k.Told = s.cfg.Told()
+		k.Told, k.tells = s.cfg.Told()
 	}
+	return k
+}
+
+func (s *Scaler) store(ctx context.Context, k kept) error {
 	data, err := k.encode()
 	if err != nil {
 		return fmt.Errorf("keep decision: %w", err)
@@ -185,6 +238,6 @@ func (s *Scaler) store(ctx context.Context, r *outcome.Report) error {
 		return fmt.Errorf("keep decision: %w", err)
 	}
 	fault.Point("metrics.kept")
-	s.doc.at = r.At
+	s.doc.at, s.doc.said = k.At, k.says()
 	return nil
 }

@@ -42,6 +42,54 @@ func TestADayOfReplacementsDoesNotStopTheKind(t *testing.T) {
 	require.True(t, w.orders.GonePods[taken], "it knows that the pod is gone from which something is in flight")
 }
 
+// At rest a decision is kept now and then, so that followers know that it counts; whatever is new
+// is kept with the tick that says it.
+func TestADecisionAtRestIsKeptNowAndThen(t *testing.T) {
+	w, s := led(t, 2, 200)
+	tells := 1
+	s.cfg.Told = func() (json.RawMessage, any) { return fmt.Appendf(nil, `{"said":%d,"at":%q}`, tells, w.now), tells }
+	kept := func() time.Time {
+		t.Helper()
+		k, err := parseKept(w.docs[KeptName])
+		require.NoError(t, err)
+		return k.At
+	}
+	for range 300 {
+		w.tick(s, 2*second) // until it has been watched for long enough, which each tick would tell of
+	}
+	for kept() != w.now {
+		w.tick(s, 2*second)
+	}
+	for range 3 {
+		at := w.now
+		for range keptTicks - 1 {
+			w.tick(s, 2*second)
+			require.Equal(t, at, kept())
+		}
+		w.tick(s, 2*second)
+		require.Equal(t, w.now, kept())
+	}
+
+	w.tick(s, 2*second)
+	tells = 2
+	w.tick(s, 2*second)
+	require.Equal(t, w.now, kept(), "what the leader tells is news")
+	w.tick(s, 2*second)
+	w.pool += 10
+	w.tick(s, 2*second)
+	require.Equal(t, w.now, kept(), "a count is news though it changes no size")
+
+	// What was recommended counts as recommended for as long as it may have been.
+	k, err := parseKept(w.docs[KeptName])
+	require.NoError(t, err)
+	for _, passed := range []time.Duration{10 * second, time.Hour} {
+		successor := w.scaler(Config{})
+		successor.restore(k.At.Add(passed))
+		all := successor.history.Recommendations
+		require.Equal(t, k.At.Add(min(passed, keptTicks*2*second)), all[len(all)-1].To)
+	}
+}
+
 // Of whatever the parts of the documents are full: what is kept fits, and can be read.
 func TestEveryDocumentOfTheScalerFits(t *testing.T) {
 	var k kept

@@ -117,6 +117,7 @@ func (l *line) elect() {
 	l.w.holder = fmt.Sprintf("leader/%d", l.w.epoch)
 	l.m = &mortal{world: l.w, keeps: math.MaxInt}
 	l.s = New(Config{Kind: "Thing"}, l.m, l.m, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	l.s.doc.ticks = 0 // the lines are compared to the tick; of less there is TestADecisionAtRestIsKeptNowAndThen
 }
 
 // script is what happens in the world of every line.

@@ -186,6 +186,6 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 		require.NoError(t, err)
 		return kept.Decision.Desired == 3 && len(kept.Decision.Hot) == 0
 	})
-	require.NoError(t, kept.TooOld(kept.At.Add(MaxAge(2*time.Second)), MaxAge(2*time.Second)))
-	require.Error(t, kept.TooOld(kept.At.Add(MaxAge(2*time.Second)+1), MaxAge(2*time.Second)))
+	require.NoError(t, kept.TooOld(kept.At.Add(KeptMaxAge(2*time.Second)), KeptMaxAge(2*time.Second)))
+	require.Error(t, kept.TooOld(kept.At.Add(KeptMaxAge(2*time.Second)+1), KeptMaxAge(2*time.Second)))
 }

@@ -44,8 +44,8 @@ type Config struct {
 	// DryRun: nothing is written; the decisions say what would be done.
 	DryRun bool
 	// Told is what else is stored with each decision, for followers to show: JSON of at most 32 KiB,
-	// more is left out. nil: nothing is.
-	Told func() json.RawMessage
+	// more is left out; says is what of it is news, for reflect.DeepEqual. nil: nothing is.
+	Told func() (told json.RawMessage, says any)
 	// Now is the clock by which the scaler times what it does. Default time.Now.
 	Now func() time.Time
 }
@@ -110,7 +110,7 @@ func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg promethe
 	return &Scaler{
 		cfg: cfg, engine: engine, act: act, log: log.With("kind", cfg.Kind), m: newMetrics(reg, cfg.Kind), period: 2 * time.Second,
 		events: events{act: act, dryRun: cfg.DryRun, passed: map[string]bool{}, raised: map[string]raised{}},
-		groups: groups{act: act, told: map[string]*told{}},
+		groups: groups{act: act, told: map[string]*told{}}, doc: document{ticks: keptTicks},
 	}
 }
 
@@ -200,7 +200,7 @@ func (s *Scaler) lead(ctx context.Context, t *tick) (notLeading, lacking string)
 	if this == s.claimed && t.set.UID != "" {
 		return "", ""
 	}
-	err := s.store(ctx, t.d)
+	err := s.store(ctx, keptOf(s, t.d))
 	switch {
 	case errors.Is(err, orders.ErrNotLeading):
 		return "this process does not lead yet (head)", ""

@@ -402,8 +402,9 @@ func TestWhatAWindowStillKeepsIsNotSpreadOnto(t *testing.T) {
 	require.Empty(t, w.orders.MayLeave, "that may last: it is spread meanwhile")
 }
 
-func TestWhatIsKeptIsServedForThreeTicks(t *testing.T) {
+func TestWhatIsKeptIsServedForSomeTicks(t *testing.T) {
 	w, s := led(t, 2, 200)
+	w.tick(s, keptTicks*2*second)
 	data, _ := w.Kept(KeptName)
 	k, err := ParseKept(data)
 	require.NoError(t, err)
@@ -413,12 +414,15 @@ func TestWhatIsKeptIsServedForThreeTicks(t *testing.T) {
 	require.Equal(t, s.last.Summary, k.Summary)
 
 	require.Equal(t, w.now, k.At)
+	require.Equal(t, observed.StoreMaxAge, KeptMaxAge(2*second))
+	require.NoError(t, k.TooOld(w.now.Add(30*second), KeptMaxAge(2*second)))
+	require.Error(t, k.TooOld(w.now.Add(30*second+1), KeptMaxAge(2*second)))
 	require.NoError(t, k.TooOld(w.now.Add(6*second), MaxAge(2*second)))
 	require.ErrorContains(t, k.TooOld(w.now.Add(6100*time.Millisecond), MaxAge(2*second)), "6.1s old, more than 6s")
 	_, told, err := ParseTold(data)
 	require.NoError(t, err)
 	require.Nil(t, told, "a leader that tells nothing")
-	s.cfg.Told = func() json.RawMessage { return json.RawMessage(`{"said":1}`) }
+	s.cfg.Told = func() (json.RawMessage, any) { return json.RawMessage(`{"said":1}`), 1 }
 	w.tick(s, 2*second)
 	data, _ = w.Kept(KeptName)
 	_, told, err = ParseTold(data)

@@ -175,8 +175,8 @@ func (p *provider) kinds(namespace string, series labels.Selector) []subject {
 		if namespace != metav1.NamespaceAll && kind.Namespace != namespace {
 			continue
 		}
-		cfg, ok := view.Config.Kind(kind.Name)
-		if !ok || !series.Empty() && !series.Matches(seriesLabels(kind, cfg)) {
+		cfg := view.Configured(i)
+		if cfg == nil || !series.Empty() && !series.Matches(seriesLabels(kind, cfg)) {
 			continue
 		}
 		found = append(found, subject{now: view.Snapshot.At, kind: kind, config: cfg, recommended: view.Recommended[kind.Name]})

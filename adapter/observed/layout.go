@@ -6,6 +6,14 @@ import (
 	"time"
 )
 
+// present is the layout with all that is known.
+func (ks *kindState) present(name, namespace string) *Kind {
+	if ks.dirty {
+		ks.build(name, namespace)
+	}
+	return ks.built
+}
+
 // build replaces the layout and never edits the former one, which snapshots handed out share.
 func (ks *kindState) build(name, namespace string) {
 	k := Kind{
@@ -37,7 +45,7 @@ func (ks *kindState) build(name, namespace string) {
 			}
 		}
 	}
-	ks.built, ks.dirty, ks.moved, ks.beaten = k, false, false, ks.beaten[:0]
+	ks.built, ks.dirty, ks.moved, ks.beaten = &k, false, false, ks.beaten[:0]
 }
 
 // instances lays out every ordinal that has a pod, adopted or not, or a list, ascending.

@@ -20,8 +20,9 @@ type State struct {
 	mu    sync.Mutex
 	names []string
 	kinds map[string]*kindState
-	// changed is closed and replaced by the next change of substance; nil while no goroutine waits.
-	changed chan struct{}
+	// changed are closed and removed by the next change of substance of a kind; there is none of a
+	// kind while no goroutine waits.
+	changed map[string]chan struct{}
 }
 
 // kindState is what is known of one kind, by source. What it points to is immutable: never edited.
@@ -40,14 +41,14 @@ type kindState struct {
 
 	// built is the last Kind that was laid out. dirty: something changed since; moved: so did pods,
 	// lists or usage, and all is laid out anew; beaten: only the beats of these ordinals did.
-	built        Kind
+	built        *Kind
 	dirty, moved bool
 	beaten       []int
 }
 
 // New returns a State in which nothing is known of the given kinds, all of them in namespace.
 func New(namespace string, kinds []config.Kind) *State {
-	s := &State{namespace: namespace, kinds: map[string]*kindState{}}
+	s := &State{namespace: namespace, kinds: map[string]*kindState{}, changed: map[string]chan struct{}{}}
 	s.Configure(kinds)
 	return s
 }
@@ -61,13 +62,15 @@ func (s *State) Configure(kinds []config.Kind) {
 	for _, k := range kinds {
 		ks := old[k.Name]
 		if ks == nil {
-			ks = &kindState{beats: newBeats(), sources: map[SourceName]Source{}}
+			ks = &kindState{built: &Kind{}, beats: newBeats(), sources: map[SourceName]Source{}}
 		}
 		ks.configure(k)
 		s.names = append(s.names, k.Name)
 		s.kinds[k.Name] = ks
 	}
-	s.wake()
+	for kind := range s.changed {
+		s.wake(kind)
+	}
 }
 
 func (ks *kindState) configure(k config.Kind) {
@@ -93,26 +96,41 @@ func (s *State) Apply(sig Signal) {
 		return
 	}
 	if ks.apply(sig) {
-		s.wake()
+		s.wake(sig.kind())
 	}
 }
 
-// Changed returns a channel that is closed when something other than an age or a beat changes. Take
-// the channel first, then the Snapshot, then wait: so no change is missed.
-func (s *State) Changed() <-chan struct{} {
+// Changed returns a channel that is closed when something of a kind other than an age or a beat
+// changes, and when the kinds do. Take the channel first, then what is known, then wait: so no
+// change is missed.
+func (s *State) Changed(kind string) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.changed == nil {
-		s.changed = make(chan struct{})
+	changed := s.changed[kind]
+	if changed == nil {
+		changed = make(chan struct{})
+		s.changed[kind] = changed
 	}
-	return s.changed
+	return changed
 }
 
-func (s *State) wake() {
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
+func (s *State) wake(kind string) {
+	if changed := s.changed[kind]; changed != nil {
+		close(changed)
+		delete(s.changed, kind)
 	}
+}
+
+// Kind returns all that is known of a kind; nil: it is not configured. It is shared as a Snapshot
+// is, and read only. It costs the same however many kinds there are.
+func (s *State) Kind(name string) *Kind {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ks := s.kinds[name]
+	if ks == nil {
+		return nil
+	}
+	return ks.present(name, s.namespace)
 }
 
 // Snapshot returns all that is known, for ages at now. What did not change since the last call is
@@ -122,11 +140,7 @@ func (s *State) Snapshot(now time.Time) Snapshot {
 	defer s.mu.Unlock()
 	snap := Snapshot{At: now, Kinds: make([]Kind, 0, len(s.names))}
 	for _, name := range s.names {
-		ks := s.kinds[name]
-		if ks.dirty {
-			ks.build(name, s.namespace)
-		}
-		snap.Kinds = append(snap.Kinds, ks.built)
+		snap.Kinds = append(snap.Kinds, *s.kinds[name].present(name, s.namespace))
 	}
 	return snap
 }

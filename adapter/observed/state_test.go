@@ -215,7 +215,7 @@ func TestTheOldestInstanceGroupOfTheStatefulSetCounts(t *testing.T) {
 	require.Equal(t, at(1), k.Sources.Groups.At)
 	require.Equal(t, at(2), k.Sources.HPAs.At)
 
-	ch := s.Changed()
+	ch := s.Changed("Thing")
 	groups.At = at(4)
 	s.Apply(groups)
 	select {
@@ -226,6 +226,30 @@ func TestTheOldestInstanceGroupOfTheStatefulSetCounts(t *testing.T) {
 	s.Apply(Groups{Kind: "Thing", At: at(5), Groups: groups.Groups[:1]})
 	<-ch
 	require.Nil(t, s.Snapshot(at(6)).Kind("Thing").GroupFor("iota-dac"))
+}
+
+// Of 1,000 kinds one is told of its own: no signal costs a look at all.
+func TestAKindIsToldOfItsOwnChangesAlone(t *testing.T) {
+	s := New("iota", things())
+	require.Len(t, things(), 2)
+	other := things()[1].Name
+	mine, others := s.Changed("Thing"), s.Changed(other)
+	s.Apply(Cluster{Kind: "Thing", At: at(1), Workload: &Workload{UID: "w"}})
+	<-mine
+	select {
+	case <-others:
+		t.Fatal("woken by another kind")
+	default:
+	}
+	require.Equal(t, "w", s.Kind("Thing").Workload.UID)
+	require.Same(t, s.Kind("Thing"), s.Kind("Thing"), "it is shared until it changes")
+	require.Equal(t, s.Snapshot(at(2)).Kinds[1], *s.Kind(other))
+	require.Nil(t, s.Kind("nobody"))
+
+	stranger := s.Changed("nobody")
+	s.Configure(things())
+	<-others
+	<-stranger
 }
 
 func TestConfigureForgetsWhatIsNotConfigured(t *testing.T) {
@@ -262,7 +286,7 @@ func TestConfigureForgetsWhatIsNotConfigured(t *testing.T) {
 func TestChangedWakesForSubstanceOnly(t *testing.T) {
 	s := New("iota", things())
 	woken := func(sig Signal) bool {
-		ch := s.Changed()
+		ch := s.Changed("Thing")
 		s.Apply(sig)
 		select {
 		case <-ch:
@@ -360,7 +384,7 @@ func TestAPictureThatIsOnlyYoungerWakesNobody(t *testing.T) {
 	picture := Assignment{Kind: "Thing", At: at, Lists: map[int]List{0: {Count: 1}}, Assigned: 1, Open: []int{0}}
 	s.Apply(picture)
 
-	changed := s.Changed()
+	changed := s.Changed("Thing")
 	younger := picture
 	younger.At = at.Add(time.Second)
 	s.Apply(younger)

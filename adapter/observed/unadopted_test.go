@@ -14,7 +14,7 @@ import (
 func TestAPodThatIsNotAdoptedIsShownApart(t *testing.T) {
 	s := New("ns", []config.Kind{config.Default("Thing", "iota-dac")})
 	s.Apply(Cluster{Kind: "Thing", At: at(1), Workload: &Workload{}, Pods: map[int]Pod{0: {UID: "u0"}, 1: {UID: "u1"}}})
-	changed := s.Changed()
+	changed := s.Changed("Thing")
 	s.Apply(Cluster{Kind: "Thing", At: at(2), Workload: &Workload{}, Pods: map[int]Pod{0: {UID: "u0"}}, Unadopted: map[int]Pod{1: {UID: "u1"}, 7: {UID: "u7"}}})
 	<-changed
 	k := s.Snapshot(at(3)).Kinds[0]
@@ -27,7 +27,7 @@ func TestAPodThatIsNotAdoptedIsShownApart(t *testing.T) {
 	_, err := ResourcesPerInstance(&k, k.Instance(1), time.Time{})
 	require.ErrorIs(t, err, ErrUnknown)
 
-	changed = s.Changed()
+	changed = s.Changed("Thing")
 	s.Apply(Cluster{Kind: "Thing", At: at(4), Workload: &Workload{}, Pods: map[int]Pod{0: {UID: "u0"}}, Unadopted: map[int]Pod{7: {UID: "u7"}}})
 	<-changed
 	k = s.Snapshot(at(5)).Kinds[0]

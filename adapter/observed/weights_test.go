@@ -56,7 +56,7 @@ func TestTheSameWeightsToldAgainAreNoNews(t *testing.T) {
 		s.Apply(Assignment{Kind: "Thing", At: time.Unix(at, 0), Weights: &Weights{At: time.Unix(at, 0), Total: total}})
 	}
 	tell(10, 5)
-	changed := s.Changed()
+	changed := s.Changed("Thing")
 	tell(20, 5)
 	select {
 	case <-changed:

@@ -83,8 +83,8 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 
 // follower keeps all objects of one type.
 type follower struct {
-	source observed.SourceName
-	signal signal
+	source  observed.SourceName
+	signals signals
 	// probe asks for one object: whether the API server has the type at all.
 	probe    func(context.Context) error
 	informer func() *informer.Informer
@@ -92,11 +92,11 @@ type follower struct {
 	moved    *atomic.Bool // an object has changed, or the kinds have, since that was told
 }
 
-// signal is what the objects say of one of the kinds.
-type signal func(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal
+// signals are what the objects say of each of the kinds.
+type signals func(kinds []config.Kind, at time.Time, objects []any) []observed.Signal
 
 func newFollower[L runtime.Object](
-	cfg Config, source observed.SourceName, of signal, example runtime.Object, client any, api informer.API[L],
+	cfg Config, source observed.SourceName, of signals, example runtime.Object, client any, api informer.API[L],
 ) follower {
 	changed, moved := wake.New(), &atomic.Bool{}
 	note := func() {
@@ -105,7 +105,7 @@ func newFollower[L runtime.Object](
 	}
 	follow := informer.Config{Renew: cfg.Renew, Strip: strip, Changed: informer.Calling(note), Failed: changed.Wake}
 	return follower{
-		source: source, signal: of, changed: changed, moved: moved,
+		source: source, signals: of, changed: changed, moved: moved,
 		informer: func() *informer.Informer { return informer.New(follow, example, client, api) },
 		probe: func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, informer.RequestTimeout)
@@ -176,9 +176,8 @@ func (s *Source) report(ctx context.Context, f *follower, i *informer.Informer, 
 		moved, kinds := f.moved.Swap(false), *s.kinds.Load()
 		switch {
 		case moved:
-			objects := i.GetStore().List()
-			for _, k := range kinds {
-				sink(f.signal(kinds, k, heard, objects))
+			for _, one := range f.signals(kinds, heard, i.GetStore().List()) {
+				sink(one)
 			}
 		case heard.After(told):
 			for _, k := range kinds {

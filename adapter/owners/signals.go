@@ -27,27 +27,39 @@ func strip(obj any) (any, error) {
 	return obj, nil
 }
 
-func groupsOf(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal {
-	s := observed.Groups{Kind: k.Name, At: at}
+func groupsOf(kinds []config.Kind, at time.Time, objects []any) []observed.Signal {
+	of := make(map[string][]observed.Group, len(kinds))
+	for _, k := range kinds {
+		of[k.Name] = nil
+	}
+	var strangers []observed.Group
 	for _, obj := range objects {
 		var g v1alpha1.InstanceGroup
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.(*unstructured.Unstructured).Object, &g); err != nil {
 			continue // the API server has checked it against the schema
 		}
-		configured := slices.ContainsFunc(kinds, func(k config.Kind) bool { return k.Name == g.Spec.Kind })
-		switch {
-		case g.Spec.Kind == k.Name:
-			s.Groups = append(s.Groups, reduceGroup(&g))
-		case !configured && k.Name == kinds[0].Name:
-			s.Strangers = append(s.Strangers, reduceGroup(&g))
+		if groups, configured := of[g.Spec.Kind]; configured {
+			of[g.Spec.Kind] = append(groups, reduceGroup(&g))
+		} else {
+			strangers = append(strangers, reduceGroup(&g))
 		}
 	}
-	for _, list := range [][]observed.Group{s.Groups, s.Strangers} {
-		slices.SortFunc(list, func(a, b observed.Group) int {
-			return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
-		})
+	signals := make([]observed.Signal, len(kinds))
+	for i, k := range kinds {
+		s := observed.Groups{Kind: k.Name, At: at, Groups: oldestFirst(of[k.Name])}
+		if i == 0 {
+			s.Strangers = oldestFirst(strangers)
+		}
+		signals[i] = s
 	}
-	return s
+	return signals
+}
+
+func oldestFirst(list []observed.Group) []observed.Group {
+	slices.SortFunc(list, func(a, b observed.Group) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
+	})
+	return list
 }
 
 func reduceGroup(g *v1alpha1.InstanceGroup) observed.Group {
@@ -59,19 +71,29 @@ func reduceGroup(g *v1alpha1.InstanceGroup) observed.Group {
 	}
 }
 
-func hpasOf(_ []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal {
-	s := observed.HPAs{Kind: k.Name, At: at}
+// hpasOf gives every kind the HPAs on groups: whose a group is, another source says.
+func hpasOf(kinds []config.Kind, at time.Time, objects []any) []observed.Signal {
+	ofSet := map[string][]observed.HPA{}
+	var onGroups []observed.HPA
 	for _, obj := range objects {
 		h := obj.(*autoscalingv2.HorizontalPodAutoscaler)
 		switch to := h.Spec.ScaleTargetRef; to.Kind {
 		case "StatefulSet":
-			if to.Name == k.StatefulSet {
-				s.HPAs = append(s.HPAs, observed.HPA{Name: h.Name, Target: to.Name})
-			}
+			ofSet[to.Name] = append(ofSet[to.Name], observed.HPA{Name: h.Name, Target: to.Name})
 		case v1alpha1.Kind:
-			s.HPAs = append(s.HPAs, observed.HPA{Name: h.Name, Target: to.Name, OnGroup: true})
+			onGroups = append(onGroups, observed.HPA{Name: h.Name, Target: to.Name, OnGroup: true})
 		}
 	}
-	slices.SortFunc(s.HPAs, func(a, b observed.HPA) int { return cmp.Compare(a.Name, b.Name) })
-	return s
+	byName := func(a, b observed.HPA) int { return cmp.Compare(a.Name, b.Name) }
+	slices.SortFunc(onGroups, byName)
+	signals := make([]observed.Signal, len(kinds))
+	for i, k := range kinds {
+		all := onGroups // shared by the kinds that have no other
+		if own := ofSet[k.StatefulSet]; len(own) > 0 {
+			all = slices.Concat(own, onGroups)
+			slices.SortFunc(all, byName)
+		}
+		signals[i] = observed.HPAs{Kind: k.Name, At: at, HPAs: all}
+	}
+	return signals
 }

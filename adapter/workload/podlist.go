@@ -10,12 +10,15 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
-// PodLister asks the API server itself for all pods of a namespace.
+// PodLister asks the API server itself for all pods of a namespace. Callers that ask together, such
+// as kinds, share one list that begins after each of them asked.
 type PodLister struct {
-	pods metadata.ResourceInterface
-	page int64
+	pods   metadata.ResourceInterface
+	page   int64
+	shared limits.Shared[struct{}, observed.PodList]
 }
 
 // NewPodLister does not connect.
@@ -34,8 +37,13 @@ const (
 )
 
 // ListPods lists all pods of the namespace that may run something, or fails. It asks for no
-// resourceVersion: the answer holds every earlier write, and all pages are of one moment.
+// resourceVersion: the answer holds every earlier write, and all pages are of one moment. The list is
+// read only.
 func (l *PodLister) ListPods(ctx context.Context) (observed.PodList, error) {
+	return l.shared.Do(ctx, struct{}{}, l.list)
+}
+
+func (l *PodLister) list(ctx context.Context) (observed.PodList, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	list := observed.PodList{Begun: time.Now(), UIDs: map[string]string{}}

@@ -34,6 +34,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/gcpace"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
 	"github.com/shardscaler/shardscaler/internal/timeline"
@@ -83,6 +84,7 @@ type serving struct {
 	calls      *http.ServeMux
 	packed     func(http.Handler) http.HandlerFunc // of all doors
 	streams    *stream.Hub
+	views      views
 }
 
 // store is what the app uses of *zk.Client.
@@ -269,16 +271,18 @@ func (a *App) keepRunners(ctx context.Context) error {
 }
 
 func (a *App) configure(ctx context.Context, cfg *config.Config) {
+	gcpace.Kinds(len(cfg.Kinds))
 	a.state.Configure(cfg.Kinds)
 	a.workload.Configure(cfg.Kinds)
 	a.owners.Configure(cfg.Kinds)
 	if a.heartbeats != nil {
 		a.heartbeats.Configure(cfg.Kinds)
 	}
-	a.stopRunners(func(r *runner) bool {
-		_, configured := cfg.Kind(r.kind)
-		return !configured
-	})
+	configured := map[string]bool{}
+	for _, k := range cfg.Kinds {
+		configured[k.Name] = true
+	}
+	a.stopRunners(func(r *runner) bool { return !configured[r.kind] })
 	for _, k := range cfg.Kinds {
 		if a.runner(k.Name) == nil {
 			r := startRunner(ctx, a, k.Name)

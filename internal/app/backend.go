@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/metricsapi"
@@ -73,7 +74,7 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 		State: r.engine.State(), Progress: r.engine.Progress(), Waiting: r.engine.Waiting(),
 		Lookup: r.engine.Lookup,
 	}
-	if k := a.state.Snapshot(now).Kind(name); k != nil {
+	if k := a.state.Kind(name); k != nil {
 		v.Snapshot = *k
 	}
 	if v.Follows = !a.leadership.leads(); v.Follows { // what failed in a former term does so no longer
@@ -90,11 +91,9 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 
 // configured is a kind's runner, the configuration, and its entry there, without any override.
 func (a *App) configured(kind string) (*runner, *config.Config, *config.Kind, error) {
-	cfg, _ := a.live.current()
-	if r := a.runner(kind); cfg != nil && r != nil {
-		if base, ok := cfg.Kind(kind); ok {
-			return r, cfg, base, nil
-		}
+	cfg, base := a.live.kind(kind)
+	if r := a.runner(kind); base != nil && r != nil {
+		return r, cfg, base, nil
 	}
 	return nil, nil, nil, fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
 }
@@ -160,17 +159,43 @@ func (a *App) Leader() (self bool, url string) {
 	return false, ""
 }
 
+const (
+	// viewShare is the least ratio of how long a View is shared to what it takes to make it, viewMost
+	// the longest time: each reader of one of many kinds would make the View of all.
+	viewShare = 10
+	viewMost  = 100 * time.Millisecond
+)
+
+// views are shared by readers that come together.
+type views struct {
+	mu    sync.Mutex
+	last  metricsapi.View
+	until time.Time
+}
+
+// share returns the last View, or one that is made now.
+func (s *views) share(of func(now time.Time) metricsapi.View) metricsapi.View {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); !now.Before(s.until) {
+		s.last = of(now)
+		s.until = now.Add(min(viewShare*time.Since(now), viewMost))
+	}
+	return s.last
+}
+
 // view is what the metrics API and the Prometheus collector are made from.
 func (a *App) view() metricsapi.View {
-	now := time.Now()
-	v := metricsapi.View{Snapshot: a.state.Snapshot(now), Config: &config.Config{}, Recommended: map[string]metricsapi.Recommendation{}}
-	for _, name := range a.Kinds() {
-		if r, k, _, ok := a.effective(name); ok {
-			v.Config.Kinds = append(v.Config.Kinds, k)
-			v.Recommended[name] = r.recommended(now)
+	return a.views.share(func(now time.Time) metricsapi.View {
+		v := metricsapi.View{Snapshot: a.state.Snapshot(now), Config: &config.Config{}, Recommended: map[string]metricsapi.Recommendation{}}
+		for _, name := range a.Kinds() {
+			if r, k, _, ok := a.effective(name); ok {
+				v.Config.Kinds = append(v.Config.Kinds, k)
+				v.Recommended[name] = r.recommended(now)
+			}
 		}
-	}
-	return v
+		return v
+	})
 }
 
 func (r *runner) recommended(now time.Time) metricsapi.Recommendation {

@@ -82,7 +82,7 @@ func (a *App) PodDrain(ctx context.Context, namespace, pod string, wait time.Dur
 	ctx, cancel := context.WithTimeout(ctx, wait+callsTimeout)
 	defer cancel()
 	for deadline := time.Now().Add(wait); ; {
-		changed := a.state.Changed()
+		changed := a.state.Changed(k.Name)
 		if err := a.lookAtDrain(ctx, &d); err != nil {
 			return d, err
 		}
@@ -144,7 +144,7 @@ func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
 		return fmt.Errorf("kind %s is not run", d.Kind)
 	}
 	now := time.Now()
-	d.State, d.Left = api.DrainLeaving, a.state.Snapshot(now).Kind(d.Kind).Instance(d.Ordinal).Owned()
+	d.State, d.Left = api.DrainLeaving, a.state.Kind(d.Kind).Instance(d.Ordinal).Owned()
 	if dec, err := r.served(now); err == nil && dec.Drain != nil {
 		d.Blocked = dec.Drain.Blocked
 	}
@@ -169,8 +169,8 @@ func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
 // seenSince waits until the snapshot shows a kind as ZooKeeper had it after since.
 func seenSince(ctx context.Context, state *observed.State, kind string, since time.Time) (*observed.Kind, time.Time, error) {
 	for {
-		changed, now := state.Changed(), time.Now()
-		seen := state.Snapshot(now).Kind(kind)
+		changed, now := state.Changed(kind), time.Now()
+		seen := state.Kind(kind)
 		if seen != nil && seen.Sources.Store.At.After(since) {
 			return seen, now, nil
 		}

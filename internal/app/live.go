@@ -20,8 +20,9 @@ type live struct {
 	refused func(error) // tells people; called for every text that is refused
 
 	mu      sync.Mutex
-	cfg     *config.Config // nil until the first good one
-	written config.Written // which fields the text of cfg has
+	cfg     *config.Config          // nil until the first good one
+	kinds   map[string]*config.Kind // those of cfg, by name
+	written config.Written          // which fields the text of cfg has
 	// generation is that of cfg: its version where that is a number, as those of ConfigMaps are, so
 	// that it is the same on every replica; else the count of those that came into force.
 	generation int64
@@ -77,7 +78,10 @@ func (l *live) take(cfg *config.Config, written config.Written, version string, 
 	if same {
 		return false
 	}
-	l.cfg = cfg
+	l.cfg, l.kinds = cfg, map[string]*config.Kind{}
+	for i := range cfg.Kinds {
+		l.kinds[cfg.Kinds[i].Name] = &cfg.Kinds[i]
+	}
 	fault.Point("config.in-force")
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -89,6 +93,14 @@ func (l *live) current() (*config.Config, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.cfg, l.changed
+}
+
+// kind returns the configuration in force and its entry for a kind, nil where there is none, at the
+// same cost however many kinds there are.
+func (l *live) kind(name string) (*config.Config, *config.Kind) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cfg, l.kinds[name]
 }
 
 // loaded is what is known of the configuration in force beside its content.

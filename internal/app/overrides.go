@@ -104,8 +104,7 @@ func refusal(err error) error {
 // ground is what a change is checked against: what this replica has seen.
 func (r *runner) ground(cfg *config.Config, base *config.Kind) *ops.Ground {
 	g := &ops.Ground{Base: *base, Ceiling: cfg.MaxInstancesCeiling, At: r.engine.Lookup, Binds: r.engine.Binds}
-	snap := r.app.state.Snapshot(time.Now())
-	if g.Observed = snap.Kind(r.kind); g.Observed == nil {
+	if g.Observed = r.app.state.Kind(r.kind); g.Observed == nil {
 		g.Observed = &observed.Kind{}
 	}
 	return g

@@ -205,14 +205,18 @@ func (r *runner) tick(ctx context.Context) {
 	reg := prometheus.NewRegistry() // of this term: a new scaler starts its series anew
 	var seen observed.Kind          // by the tick
 	s := scaler.New(scaler.Config{
-		Kind: r.kind, DryRun: r.app.opts.DryRun, Told: func() json.RawMessage { return r.tell(&seen).Encode() },
+		Kind: r.kind, DryRun: r.app.opts.DryRun,
+		Told: func() (json.RawMessage, any) {
+			t := r.tell(&seen)
+			return t.Encode(), t.Says()
+		},
 	}, r.engine, r.app.actuator, r.app.log, reg)
 	r.app.gather.add(reg)
 	defer r.app.gather.remove(reg)
 	defer r.ticked.Store(nil)
 	defer r.decided(nil, scaler.Basis{})
 	for {
-		changed := r.app.state.Changed()
+		changed := r.app.state.Changed(r.kind)
 		_, reconfigured := r.app.live.current()
 		period := r.decideOnce(ctx, s, &seen)
 		if !wake.Sleep(ctx, settle) {
@@ -235,10 +239,9 @@ func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler, seen *observe
 	now := time.Now()
 	cfg, _ := r.app.live.current()
 	_, kind, over, ok := r.app.effective(r.kind)
-	snap := r.app.state.Snapshot(now)
 	s.Every(cfg.SyncPeriod.Std())
 	s.Put(over.Operator)
-	if k := snap.Kind(r.kind); ok && k != nil {
+	if k := r.app.state.Kind(r.kind); ok && k != nil {
 		*seen = *k
 		d, out := s.Tick(ctx, now, kind, *k)
 		report := outcome.NewReport(d, out)
@@ -274,7 +277,7 @@ func (r *runner) own() (*outcome.Report, scaler.Basis) {
 }
 
 // served returns the latest decision: this replica's own while it leads, else the one that the
-// leader kept in ZooKeeper. Older than three ticks it is an error: a leader may hang.
+// leader kept in ZooKeeper. One that is too old is an error: a leader may hang.
 func (r *runner) served(now time.Time) (*outcome.Report, error) {
 	s, err := r.says(now)
 	return s.report, err
@@ -291,14 +294,16 @@ func (r *runner) tell(seen *observed.Kind) ops.Told {
 // says is served with what the leader tells beside its decision: nil where that is this replica.
 func (r *runner) says(now time.Time) (said, error) {
 	var s said
+	maxAge := scaler.MaxAge
 	if s.report, _ = r.own(); s.report == nil {
 		var err error
 		if s, err = read(r, &r.keptDecision, scaler.KeptName, parseSaid); err != nil {
 			return said{}, err
 		}
+		maxAge = scaler.KeptMaxAge
 	}
 	cfg, _ := r.app.live.current() // no kind runs without one
-	if err := s.report.TooOld(now, scaler.MaxAge(cfg.SyncPeriod.Std())); err != nil {
+	if err := s.report.TooOld(now, maxAge(cfg.SyncPeriod.Std())); err != nil {
 		return said{}, err
 	}
 	return s, nil

@@ -3,6 +3,7 @@ package ops
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/exact"
@@ -39,6 +40,12 @@ func (t Told) Encode() json.RawMessage {
 		}
 	}
 	return nil
+}
+
+// Says is what of it is news to followers: that the broker was heard again is none.
+func (t Told) Says() Told {
+	t.Notify.At = time.Time{}
+	return t
 }
 
 // ParseTold reads what Encode has made. No data: a leader of an older version tells nothing, nil.

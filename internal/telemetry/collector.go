@@ -71,8 +71,8 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	view := c()
 	for i := range view.Snapshot.Kinds {
 		k := &view.Snapshot.Kinds[i]
-		cfg, ok := view.Config.Kind(k.Name)
-		if !ok {
+		cfg := view.Configured(i)
+		if cfg == nil {
 			continue
 		}
 		s := series{ch: ch, kind: k, now: view.Snapshot.At}

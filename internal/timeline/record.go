@@ -120,6 +120,9 @@ func (k *Keeper) flush(ctx context.Context, begun time.Time, ended bool) error {
 }
 
 func (k *Keeper) flushOnce(ctx context.Context, begun time.Time, ended bool) error {
+	if !k.engine.Leading() { // else what cannot be stored would be packed all the same
+		return orders.ErrNotLeading
+	}
 	now := time.Now()
 	k.follow(ctx, now) // what is added to must be known
 	base, contents, last, records, conflicts := k.waiting(begun, now)

@@ -25,6 +25,8 @@ import (
 
 // Engine is what a Keeper uses of *rebalancer.Engine.
 type Engine interface {
+	// Leading says whether KeepParts may be called: this process holds the head.
+	Leading() bool
 	// KeptDocument is the document as last read; the same pointer is the same document.
 	KeptDocument(name string) *protocol.Doc
 	// KeepParts changes a document and its parts, leader only.

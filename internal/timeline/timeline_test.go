@@ -45,6 +45,12 @@ func newMemory() *memory {
 	return &memory{leads: true, parts: map[string]protocol.Znode{}, reads: map[string]int{}}
 }
 
+func (m *memory) Leading() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.leads
+}
+
 func (m *memory) KeptDocument(string) *protocol.Doc {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -236,8 +236,12 @@ func TestNames(t *testing.T) {
 	}
 	sorted := []string{"2-9", "2-10", "10-1"}
 	require.True(t, slices.IsSortedFunc(sorted, comparePairs))
-	require.True(t, BelongsTo("Thing", "/iota/shardscaler/Thing/head"))
-	require.False(t, BelongsTo("Thing", "/iota/shardscaler/Things/head"))
+	for path, kind := range map[string]string{
+		HeadPath("Thing"): "Thing", StatusPath("Thing", 3): "Thing", KindPath("Things"): "Things", ownPath("Thing"): "Thing",
+		InstancesRoot: "", OwnRoot: "", "/iota": "", "/iota/other/Thing": "",
+	} {
+		require.Equal(t, kind, KindOf(path), path)
+	}
 }
 
 func TestFit(t *testing.T) {

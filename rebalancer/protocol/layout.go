@@ -87,9 +87,15 @@ func isProtocolName(name string) bool {
 // IsStatus says whether a path is that of an instance's status.
 func IsStatus(path string) bool { return strings.HasSuffix(path, "/tmp/status") }
 
-// BelongsTo says whether a path is one of the kind's, in either tree.
-func BelongsTo(kind, path string) bool {
-	return within(path, KindPath(kind)) || within(path, ownPath(kind))
+// KindOf is the kind that a path belongs to, in either tree; "": it belongs to none.
+func KindOf(path string) string {
+	for _, root := range []string{InstancesRoot, OwnRoot} {
+		if below, ok := strings.CutPrefix(path, root+"/"); ok {
+			kind, _, _ := strings.Cut(below, "/")
+			return kind
+		}
+	}
+	return ""
 }
 
 // IsOwn says whether a path is in our own tree, which we alone write.

@@ -82,6 +82,8 @@ type Client struct {
 	metrics *metrics
 	stop    context.CancelFunc
 	doubts  doubts
+	// readings has a token of each reading that is under way.
+	readings chan struct{}
 
 	mu        sync.Mutex
 	followers map[string][]follower // by kind
@@ -100,7 +102,10 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	if err := cmp.Or(cfg.Validate(), authErr, tlsErr); err != nil {
 		return nil, fmt.Errorf("open zookeeper: %w", err)
 	}
-	c := &Client{metrics: newMetrics(reg), followers: map[string][]follower{}, doubts: doubts{compared: map[string]time.Time{}}}
+	c := &Client{
+		metrics: newMetrics(reg), followers: map[string][]follower{}, doubts: doubts{compared: map[string]time.Time{}},
+		readings: make(chan struct{}, readings),
+	}
 	c.link = newLink(cfg, log, c.metrics, func(path string) {
 		c.wake(path)
 		c.wakeBeats(path)
@@ -143,15 +148,20 @@ func (c *Client) Changes(kind string) (all, statuses <-chan struct{}) {
 func (c *Client) wake(path string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for kind, followers := range c.followers {
-		if path != "" && !protocol.BelongsTo(kind, path) {
-			continue
+	if path == "" {
+		for _, followers := range c.followers {
+			wakeAll(followers, true)
 		}
-		for _, one := range followers {
-			one.all.Wake()
-			if path == "" || protocol.IsStatus(path) {
-				one.statuses.Wake()
-			}
+		return
+	}
+	wakeAll(c.followers[protocol.KindOf(path)], protocol.IsStatus(path))
+}
+
+func wakeAll(followers []follower, statuses bool) {
+	for _, one := range followers {
+		one.all.Wake()
+		if statuses {
+			one.statuses.Wake()
 		}
 	}
 }

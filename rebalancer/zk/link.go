@@ -1,7 +1,6 @@
 package zk
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -264,10 +263,4 @@ func present(ctx context.Context, s *session, fullPath string) (bool, error) {
 		return true, nil
 	}
 	return there, err
-}
-
-// catchUp makes the server we talk to catch up with the leader.
-func catchUp(ctx context.Context, s *session) error {
-	_, err := do(ctx, s, func(conn *zk.Conn) (string, error) { return conn.Sync(cmp.Or(s.path(""), "/")) })
-	return err
 }

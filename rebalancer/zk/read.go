@@ -16,8 +16,11 @@ import (
 const (
 	// maxPasses bounds how often a reading is repeated because another client wrote meanwhile.
 	maxPasses = 4
-	// readers is how many requests are under way at once.
-	readers = 32
+	// readers is how many requests of a reading are under way at once, readings how many kinds are
+	// read at once: the leader's beat, which waits behind all requests of the session, must not be
+	// late where 1,000 kinds are read anew.
+	readers  = 32
+	readings = 16
 )
 
 // Read returns the State of a kind as ZooKeeper has it now (after a sync). It reads only what
@@ -66,6 +69,12 @@ func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (next *prot
 	z, at, err := c.synced(ctx)
 	if err != nil {
 		return nil, false, err
+	}
+	select {
+	case c.readings <- struct{}{}:
+		defer func() { <-c.readings }()
+	case <-ctx.Done():
+		return nil, false, unavailable(ctx.Err())
 	}
 	fired := z.sess.fired.Load()
 	if z.anew = c.doubts.due(prev.Kind, at); z.anew {
@@ -126,15 +135,15 @@ func (c *Client) ReadPart(ctx context.Context, kind, doc, part string) (*protoco
 	return got, nil
 }
 
-// synced returns ZooKeeper in the present session, whose server has caught up with the leader. What
-// is read there from now on was so at that time or later.
+// synced returns ZooKeeper in the present session, whose server has caught up with the leader since
+// it was called, which is at. What is read there from now on was so at that time or later.
 func (c *Client) synced(ctx context.Context) (z znodes, at time.Time, err error) {
 	sess, err := c.link.await(ctx)
 	if err != nil {
 		return znodes{}, at, err
 	}
 	at = time.Now()
-	if err := catchUp(ctx, sess); err != nil {
+	if err := sess.catchUp(ctx); err != nil {
 		return znodes{}, at, unavailable(err)
 	}
 	return znodes{ctx: ctx, sess: sess}, at, nil

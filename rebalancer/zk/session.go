@@ -36,6 +36,7 @@ type session struct {
 	rise, lose func()
 	granted    atomic.Int64 // the timeout, in nanoseconds
 	watches    watches
+	syncs      syncs
 	fired      atomic.Int64 // watches that have
 	mu         sync.Mutex   // no call is entered once lost is closed
 	calls      sync.WaitGroup
@@ -45,6 +46,7 @@ type session struct {
 func newSession(l *link) (*session, error) {
 	s := &session{link: l, hosts: &hosts{servers: l.servers}, up: make(chan struct{}), lost: make(chan struct{})}
 	s.watches.armed = map[watched]*watch{}
+	s.syncs.Begin = s.syncs.pace
 	s.rise = sync.OnceFunc(func() { close(s.up) })
 	s.lose = sync.OnceFunc(func() {
 		s.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,6 +125,41 @@ func TestAReadOfWhatHasNotChangedIsOneSync(t *testing.T) {
 	_, err = c.ReadLeft(patient(t), thing, []int{0})
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"sync": 1, "exists": 6, "get": 6, "children": 1}, since(c, before), "it asks the server itself")
+}
+
+// Many readers that ask together are answered by two syncs, one of which may have begun already; a
+// reader waits for one that began after it asked.
+func TestReadersThatAskTogetherShareASync(t *testing.T) {
+	connect, _, _, _ := atWork(t)
+	c := client(t, Config{Servers: connect})
+	sess, err := c.link.await(patient(t))
+	require.NoError(t, err)
+	before := requests(c)
+	held, end := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		_, err := sess.syncs.Do(patient(t), struct{}{}, func(context.Context) (struct{}, error) {
+			close(held)
+			<-end
+			return struct{}{}, nil
+		})
+		require.NoError(t, err)
+	})
+	<-held // one is under way: it answers nobody who asks now
+	var asked, answered atomic.Int64
+	for range 100 {
+		all.Go(func() {
+			asked.Add(1)
+			require.NoError(t, sess.catchUp(patient(t)))
+			answered.Add(1)
+		})
+	}
+	eventually(t, "all have asked", func() bool { return asked.Load() == 100 })
+	time.Sleep(10 * time.Millisecond)
+	require.Zero(t, answered.Load())
+	close(end)
+	all.Wait()
+	require.LessOrEqual(t, since(c, before)["sync"], 2, "one, or two where some were late to ask")
 }
 
 // A piece that is gone when it is looked for leaves no watch behind: it never comes back.

@@ -122,14 +122,20 @@ type watch struct {
 	durable, listed map[string]time.Time
 }
 
-func (w *world) watch(ctx context.Context) *watch {
+// newWatch looks at nothing yet.
+func (w *world) newWatch(ctx context.Context) *watch {
 	s := &watch{w: w, durable: map[string]time.Time{}, listed: map[string]time.Time{}}
 	ctx, s.stop = context.WithCancel(ctx)
 	s.group, s.ctx = errgroup.WithContext(ctx)
+	return s
+}
+
+func (w *world) watch(ctx context.Context) *watch {
+	s := w.newWatch(ctx)
 	pieces := map[string]bool{}
 	s.follow(func() (<-chan zk.Event, error) { return s.pool(pieces) })
 	for n := range w.instances {
-		s.follow(func() (<-chan zk.Event, error) { return s.list(n) })
+		s.follow(func() (<-chan zk.Event, error) { return s.list(thing, n) })
 	}
 	return s
 }
@@ -173,13 +179,13 @@ func (s *watch) pool(known map[string]bool) (<-chan zk.Event, error) {
 	return changed, nil
 }
 
-func (s *watch) list(n int) (<-chan zk.Event, error) {
-	raw, _, changed, err := s.w.conn.GetW(s.w.Chroot + protocol.ResourcesPath(thing, n))
+func (s *watch) list(kind string, n int) (<-chan zk.Event, error) {
+	raw, _, changed, err := s.w.conn.GetW(s.w.Chroot + protocol.ResourcesPath(kind, n))
 	if err == nil {
 		err = s.note(raw, s.listed)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("watch list %d: %w", n, err)
+		return nil, fmt.Errorf("watch list %d of %s: %w", n, kind, err)
 	}
 	return changed, nil
 }

@@ -110,5 +110,9 @@ func atScale() []group {
 			"immediate_ownerless_worst_s", "run_twice <=0")},
 		{"scale_dead", "dead.go", deaths(deadThings, 5), figures("resources", "gone_p99_s <=3", "gone_p50_s", "ended_p99_s <=3", "ended_p50_s",
 			"fenced_p99_s <=25", "fenced_p50_s", "run_twice <=0")},
+		{"scale_kinds", "kinds.go", manyKinds(250, 1000, idle{settle: time.Minute, look: 90 * time.Second}), figures(
+			"leader_cores <=0.3", "leader_api_requests_per_min <=200", "create_listed_p50_ms", "create_listed_p99_ms <=2000",
+			"some_leader_cores", "some_leader_api_requests_per_min", "cores_a_kind_over_some <=1.5", "follower_cores",
+			"zookeeper_requests_per_min", "some_zookeeper_requests_per_min")},
 	}
 }

@@ -49,15 +49,21 @@ type Text struct {
 // wholeOpen is what the line of a whole decision begins with: it is found without reading others.
 func wholeOpen(number int64) []byte { return fmt.Appendf(nil, `{"n":%d,"decision":`, number) }
 
-// pack packs a text. Its encoder is made for it and let go of: texts are packed once a minute, and
-// its tables take a megabyte.
-func pack(text []byte) []byte {
+// encoder packs the texts of all kinds, one at a time. Its tables take a megabyte: to make them for
+// each text costs more than to pack it.
+var encoder = newEncoder()
+
+func newEncoder() *zstd.Encoder {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(maxText))
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return e.EncodeAll(text, nil)
+	e.EncodeAll([]byte("{}"), nil) // makes the tables
+	return e
 }
+
+// pack packs a text.
+func pack(text []byte) []byte { return encoder.EncodeAll(text, nil) }
 
 // unpack unpacks a frame.
 func unpack(frame []byte) ([]byte, error) {
