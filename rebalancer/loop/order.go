@@ -35,7 +35,7 @@ func inOrder(t *teller) []step {
 		{name: "repair", Step: &steps.Repair{Completed: t.completed, Deduped: t.deduped}},
 		{name: "open", point: atReturns, Step: &steps.Open{Opened: t.opened}},
 		{name: "roll back", Step: &steps.RollBack{Calls: c.Calls, Move: t.move, Spread: t.spread, Done: t.rolledBack}},
-		{name: "grant", point: atReleases, Step: &steps.Grant{Granted: t.granted, Pooled: t.pooled}},
+		{name: "grant", point: atReleases, Step: &steps.Grant{Granted: t.granted, Pooled: t.pooled, Move: t.move}},
 		{name: "move", Step: t.move},
 		{name: "place", point: atDrains, Step: t.place},
 		{name: "spread", point: atSpreads, Step: t.spread},

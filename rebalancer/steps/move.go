@@ -29,6 +29,8 @@ type Move struct {
 	window  wave.Window
 	// begun is the wave of which revoking has begun.
 	begun *wave.Running
+	// planned are the versions of the sources' lists that the running wave was planned by.
+	planned map[int]int32
 	// due are the sources that are revoked from while the step is asked for more, room how many
 	// more resources may be; negative: any number.
 	due  []int
@@ -117,6 +119,9 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 		return why != "" || !v.writable(n, &p)
 	})
 	for _, n := range s.due {
+		if version, known := s.planned[n]; known && version == v.State.Instances[n].ListVersion {
+			continue // all of it is there
+		}
 		// before the first batch: until the last one nothing leaves a list but by them
 		w.SkipGone(n, func(id string) bool { at, known := v.Index.Find(id); return known && at == int32(n) })
 	}
@@ -135,10 +140,12 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 		if s.room > 0 {
 			s.room -= len(ids)
 		}
-		m, err := protocol.Revoke(v.State, n, ids, to, v.Pod(n))
-		flight := protocol.FlightName(n, v.State.NextTimes(n))
+		times, ends := v.State.NextTimes(n), apart(v.State.Instances[n], ids, to)
+		m, err := protocol.RevokeApart(v.State, n, ids, to, ends, v.Pod(n))
 		p.add(Job{Multi: m, Lists: []int{n}, Then: func(now time.Time) {
-			w.Revoked(flight)
+			for i := range ends {
+				w.Revoked(protocol.FlightName(n, times+int64(i)))
+			}
 			if w.Voluntary() {
 				s.window = append(s.window, wave.Moved{At: now, N: len(ids)})
 			}
@@ -146,6 +153,38 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 	}
 	p.More = len(p.Jobs) > 0
 	return p
+}
+
+// maxApart bounds the pieces of one revoke.
+const maxApart = 32
+
+// apart says where the pieces end into which ids are revoked: each holds what goes to one target, or
+// to a few where there are many. Where they would not fit into one transaction there is one piece.
+func apart(in *protocol.Instance, ids []string, to []int) (ends []int) {
+	for i := range ids {
+		if i+1 == len(ids) || to[i] != to[i+1] {
+			ends = append(ends, i+1)
+		}
+	}
+	const perPiece = 400 // bytes beside ids
+	if size := in.Bytes + len(ids)*len(`,-1`); size+maxApart*perPiece > protocol.MaxMultiBytes {
+		return ends[len(ends)-1:]
+	}
+	few := ends[:0:0]
+	each := (len(ends) + maxApart - 1) / maxApart
+	for i := each; i < len(ends); i += each {
+		few = append(few, ends[i-1])
+	}
+	return append(few, len(ids))
+}
+
+// sharedUntil is how long the list of n waits for what the wave after the running one gives to it:
+// no longer than it would have to wait for its next change. Zero: it need not wait.
+func (s *Move) sharedUntil(v *View, n int) (at time.Time) {
+	if s != nil && s.running != nil && slices.Contains(s.running.Shared, n) {
+		return s.running.Begun.Add(v.Orders.ListInterval())
+	}
+	return at
 }
 
 // suspendedWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked
@@ -206,8 +245,14 @@ func (s *Move) store(v *View, moves wave.Moves, w wave.Wave, before []Job, p *Pr
 	for _, part := range parts {
 		before = append(before, Job{Multi: part})
 	}
+	planned := map[int]int32{}
+	for n := range moves {
+		if in := v.State.Instances[n]; in != nil {
+			planned[n] = in.ListVersion
+		}
+	}
 	p.inOrder(before, Job{Multi: last, Then: func(time.Time) {
-		s.running = wave.Begin(&w)
+		s.running, s.planned = wave.Begin(&w), planned
 		s.Begun(s.running)
 	}})
 }

@@ -68,7 +68,7 @@ func (r resize) do(t *tree, before []list, around func(k *keeper, run func())) {
 	k := t.follow(t.client(t.chroot))
 	defer k.close()
 	k.lead()
-	k.size(t.instances, r.from)
+	k.size(r.from, r.from)
 	k.await("the start", func(st *protocol.State) bool {
 		return len(st.Head.Open) == r.from && len(st.Pool)+len(st.Flight) == 0 && st.Assigned() == r.resources
 	})
