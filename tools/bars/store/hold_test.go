@@ -77,10 +77,11 @@ func (t *tree) readOn(n int) (end func() (reads int)) {
 				switch {
 				case ctx.Err() != nil:
 					return nil
-				case err != nil && !errors.Is(err, protocol.ErrConflict):
+				case err == nil:
+					counts[i]++
+				case !errors.Is(err, protocol.ErrConflict) && !errors.Is(err, protocol.ErrUnavailable):
 					return err
 				}
-				counts[i]++
 			}
 		})
 	}

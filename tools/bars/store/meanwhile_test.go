@@ -63,8 +63,9 @@ func (c *creates) begin(k *keeper) (end func() int) {
 	var calls errgroup.Group
 	made := make(chan int)
 	go func() {
-		began, i := time.Now(), 0
-		for ; i < len(c.ids) && !over.Load(); i++ {
+		began, n := time.Now(), 0
+		for ; n < len(c.ids) && !over.Load(); n++ {
+			i := n
 			due := began.Add(2 * every * time.Duration(i))
 			time.Sleep(time.Until(due))
 			calls.Go(func() error {
@@ -80,7 +81,7 @@ func (c *creates) begin(k *keeper) (end func() int) {
 				return err
 			})
 		}
-		made <- i
+		made <- n
 	}()
 	return func() int {
 		over.Store(true)
