@@ -230,31 +230,38 @@ func (s *Move) Recall(v *View) (resumed *wave.Running, err error) {
 }
 
 // store has p store a wave of what is to be revoked, all of it before anything is revoked. before
-// is sent before the wave is there.
-func (s *Move) store(v *View, moves wave.Moves, w wave.Wave, before []Job, p *Proposal) {
+// is sent before the wave is there. It returns the moves that have no place in the wave.
+func (s *Move) store(v *View, moves wave.Moves, w wave.Wave, before []Job, p *Proposal) (later wave.Moves) {
 	data, err := w.Fill(moves, s.window.Recent(v.Now), v.Now)
 	if err != nil {
 		p.Err = err
-		return
+		return nil
 	}
 	parts, last, err := protocol.StorePlan(v.State, w.Plan, data)
 	if err != nil {
 		p.Err = err
-		return
+		return nil
 	}
 	for _, part := range parts {
 		before = append(before, Job{Multi: part})
 	}
-	planned := map[int]int32{}
-	for n := range moves {
-		if in := v.State.Instances[n]; in != nil {
-			planned[n] = in.ListVersion
-		}
-	}
+	planned := v.versions(moves)
 	p.inOrder(before, Job{Multi: last, Then: func(time.Time) {
 		s.running, s.planned = wave.Begin(&w), planned
 		s.Begun(s.running)
 	}})
+	return moves.After(&w)
+}
+
+// versions are those of the lists that moves are from.
+func (v *View) versions(moves wave.Moves) map[int]int32 {
+	versions := make(map[int]int32, len(moves))
+	for n := range moves {
+		if in := v.State.Instances[n]; in != nil {
+			versions[n] = in.ListVersion
+		}
+	}
+	return versions
 }
 
 // pending says whether a wave has something to revoke yet: then no other begins.

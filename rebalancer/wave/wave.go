@@ -155,6 +155,16 @@ func (m Moves) Keep(from, k int) (out int) {
 	return len(rest.IDs)
 }
 
+// After are the moves that a wave, filled with the first of them, has left out.
+func (m Moves) After(w *Wave) Moves {
+	rest := maps.Clone(m)
+	for _, d := range w.Moves {
+		_, left := m[d.From].split(len(d.IDs))
+		rest.set(d.From, left)
+	}
+	return rest
+}
+
 // set replaces the moves of a source.
 func (m Moves) set(from int, d SourceMoves) {
 	if m[from] = d; len(d.IDs) == 0 {
