@@ -120,6 +120,9 @@ func RevokeApart(s *State, n int, ids []string, to []int, ends []int, pod string
 		if err := checkTargets(to); err != nil {
 			return err
 		}
+		if end := ends[len(ends)-1]; end != len(ids) || !slices.IsSorted(ends) {
+			return fmt.Errorf("ordinal %d: %d ids with %d destinations", n, len(ids), end)
+		}
 		rest, err := without(in.IDs.Strings(), ids)
 		if err != nil {
 			return fmt.Errorf("ordinal %d: %w", n, err)
