@@ -61,7 +61,7 @@ func TestALostInstanceThatStillAnswersIsEmptied(t *testing.T) {
 		require.Equal(t, 100, r.d.snapshot().InFlight(), "taken from it, and not yet granted")
 		require.Equal(t, []int{0, 1}, r.d.snapshot().Head.Open)
 		require.Equal(t, map[int]int{2: 100}, r.e.Progress().Draining)
-		r.status(2, &protocol.Status{Pod: "p2", Times: 2})
+		r.status(2, &protocol.Status{Pod: "p2", Times: r.d.snapshot().Instances[2].Times})
 		r.wait(3 * time.Second)
 		st := r.settled(ids)
 		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(st))

@@ -170,8 +170,8 @@ const (
 // packPlan compresses a plan and cuts it.
 func packPlan(data []byte) (parts [][]byte, sum string, err error) {
 	var buf bytes.Buffer
-	// ids hardly shrink further, and moves wait for it
-	zip, _ := gzip.NewWriterLevel(&buf, gzip.BestSpeed)
+	// ids have nothing that repeats, and moves wait for it
+	zip, _ := gzip.NewWriterLevel(&buf, gzip.HuffmanOnly)
 	_, _ = zip.Write(data) // a Buffer takes everything
 	_ = zip.Close()
 	packed := buf.Bytes()

@@ -102,6 +102,13 @@ func CompactPool(s *State, k int64) (Multi, bool) {
 // ToPool, ToDelete), or is nil: deletes. pod is the uid of the pod that runs the list now, as
 // Kubernetes or the status has it; "" if unknown.
 func Revoke(s *State, n int, ids []string, to []int, pod string) (Multi, error) {
+	return RevokeApart(s, n, ids, to, []int{len(ids)}, pod)
+}
+
+// RevokeApart is Revoke into several pieces, each of which ends before one of these places: what is
+// in one of them is granted without the others being written anew. Their numbers follow on each
+// other, and `_reload` gets the last: who has applied that has released all of them.
+func RevokeApart(s *State, n int, ids []string, to []int, ends []int, pod string) (Multi, error) {
 	return transact(s, "revoke", func(b *builder) error {
 		in, err := s.changeable(n)
 		if err != nil {
@@ -113,18 +120,34 @@ func Revoke(s *State, n int, ids []string, to []int, pod string) (Multi, error) 
 		if err := checkTargets(to); err != nil {
 			return err
 		}
+		if end := ends[len(ends)-1]; end != len(ids) || !slices.IsSorted(ends) {
+			return fmt.Errorf("ordinal %d: %d ids with %d destinations", n, len(ids), end)
+		}
 		rest, err := without(in.IDs, ids)
 		if err != nil {
 			return fmt.Errorf("ordinal %d: %w", n, err)
 		}
-		times := s.NextTimes(n)
-		f := Flight{Name: FlightName(n, times), From: n, Times: times, Pod: pod, IDs: NewIDs(ids), To: slices.Clone(to), known: unknown}
-		if s.Flight[f.Name] != nil {
-			return fmt.Errorf("flight %s: exists", f.Name)
+		times, first := s.NextTimes(n), 0
+		last := times + int64(len(ends)) - 1
+		if last > maxTimes {
+			return fmt.Errorf("ordinal %d: _reload.times would be %d, at most %d", n, last, int64(maxTimes))
 		}
-		b.setList(in, rest)
-		if size := b.setFlight(f); size > MaxFlight {
-			return fmt.Errorf("flight %s: %d bytes, at most %d: %w", f.Name, size, MaxFlight, ErrTooLarge)
+		b.lists++
+		b.setData(in, rest.Len(), in.Capacity)
+		b.setIDs(in, rest)
+		b.setReload(in, last)
+		for i, end := range ends {
+			f := Flight{From: n, Times: times + int64(i), Pod: pod, IDs: NewIDs(ids[first:end:end]), known: unknown}
+			if f.Name = FlightName(n, f.Times); to != nil {
+				f.To = slices.Clone(to[first:end])
+			}
+			if s.Flight[f.Name] != nil {
+				return fmt.Errorf("flight %s: exists", f.Name)
+			}
+			if size := b.setFlight(f); size > MaxFlight {
+				return fmt.Errorf("flight %s: %d bytes, at most %d: %w", f.Name, size, MaxFlight, ErrTooLarge)
+			}
+			first = end
 		}
 		return nil
 	})

@@ -189,6 +189,20 @@ func (s *State) NextTimes(n int) int64 {
 	return times + 1
 }
 
+// ReloadsDamaged are the ordinals of which ReloadDamaged says so.
+func (s *State) ReloadsDamaged() map[int]bool {
+	last, damaged := map[int]int64{}, map[int]bool{}
+	for _, f := range s.Flight {
+		last[f.From] = max(last[f.From], f.Times)
+	}
+	for n, in := range s.Instances {
+		if in.Times < max(0, in.highest, last[n]) {
+			damaged[n] = true
+		}
+	}
+	return damaged
+}
+
 // ReloadDamaged says whether `_reload` of ordinal n cannot be read, or is behind what there was of
 // it: then what is in flight could never be acknowledged.
 func (s *State) ReloadDamaged(n int) bool {

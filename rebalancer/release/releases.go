@@ -132,9 +132,15 @@ func (r *Releases) Released(v *View, f *protocol.Flight) (ok bool, why string, a
 	return false, fmt.Sprintf("hand-off %q is unknown", v.Orders.HandOff), time.Time{}
 }
 
-// unreleased says what a flight waits for.
+// unreleased says what a flight waits for. What was revoked is counted with the pieces whose numbers
+// follow: they were revoked with it or later.
 func (r *Releases) unreleased(v *View, f *protocol.Flight, why string) string {
-	text := fmt.Sprintf("instance %d has not released what was revoked (resources: %d): %s", f.From, f.IDs.Len(), why)
+	n, times := 0, f.Times
+	for piece := f; piece != nil; piece = v.State.Flight[protocol.FlightName(f.From, times)] {
+		n += piece.IDs.Len()
+		times++
+	}
+	text := fmt.Sprintf("instance %d has not released what was revoked (resources: %d): %s", f.From, n, why)
 	if r.Fixed(f.From) != "" && !r.MayComeBack(f.From, v.Now) {
 		text += ": " + WaysOut(v.State.Kind, f.From)
 	}

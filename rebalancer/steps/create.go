@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
@@ -102,9 +103,12 @@ func redirect(v *View, p *Proposal, op resync.Op, ids map[string]struct{}, to in
 	return right
 }
 
-// ask adds a transaction that does what callers want. It is sent only if that is wanted still: a
-// caller may have given up.
+// ask adds a transaction that does what callers want, unless it overlaps one that is under way. It
+// is sent only if that is wanted still: a caller may have given up.
 func (p *Proposal) ask(v *View, m protocol.Multi, err error, a Answer, lists ...int) {
+	if slices.ContainsFunc(v.UnderWay, func(j Job) bool { return j.Multi.Overlaps(m) }) {
+		return
+	}
 	m.Gate = func() error {
 		if !v.Requests.Sending(a.Op, a.IDs) {
 			return inventory.ErrGaveUp
@@ -112,4 +116,26 @@ func (p *Proposal) ask(v *View, m protocol.Multi, err error, a Answer, lists ...
 		return nil
 	}
 	p.add(Job{Multi: m, Answer: a, Lists: lists}, err)
+}
+
+// crowded is the number of pool pieces from which small ones are merged.
+const crowded = protocol.MaxPool / 2
+
+// Compact merges small pool pieces when there are many and they cannot be assigned.
+type Compact struct{}
+
+// Next implements Step.
+func (Compact) Next(v *View) Proposal {
+	if len(v.State.Pool) < crowded {
+		return Proposal{}
+	}
+	return merge(v)
+}
+
+// merge merges small pool pieces, however many there are.
+func merge(v *View) (p Proposal) {
+	if m, ok := protocol.CompactPool(v.State, v.Piece); ok {
+		p.Jobs, p.Pieces = []Job{{Multi: m}}, 1
+	}
+	return p
 }

@@ -12,10 +12,19 @@ import (
 // Grant ends flights that are released: deletes are forgotten, the rest goes to its destination if
 // that is open and has room, and else to the pool, from where it is placed again.
 type Grant struct {
-	Move *Move
 	// Granted is told what an ordinal received, Pooled what has come back to the pool.
 	Granted func(n int, takes []protocol.Take)
 	Pooled  func(take protocol.Take)
+	Move    *Move
+
+	// due is what else is granted while the step is asked for more.
+	due []grant
+}
+
+// grant is what of the flight an ordinal gets.
+type grant struct {
+	to    int
+	takes []protocol.Take
 }
 
 // released is what is released, by what is to become of it.
@@ -36,6 +45,9 @@ type released struct {
 
 // Next implements Step.
 func (s *Grant) Next(v *View) Proposal {
+	if v.More {
+		return s.give(v, Proposal{})
+	}
 	if v.Refusal != "" || len(v.State.Flight) == 0 {
 		return Proposal{}
 	}
@@ -43,17 +55,18 @@ func (s *Grant) Next(v *View) Proposal {
 	for _, take := range l.forget {
 		if !p.full() {
 			m, err := protocol.Forget(v.State, take)
-			p.add(Job{Multi: m}, err)
+			p.add(Job{Multi: m, Pieces: []string{take.Name}}, err)
 		}
 	}
 	for _, take := range l.pool {
 		if !p.full() {
 			m, err := protocol.ReleaseToPool(v.State, v.Piece+p.Pieces, take)
 			p.Pieces++
-			p.add(Job{Multi: m, Then: func(time.Time) { s.Pooled(take) }}, err)
+			p.add(Job{Multi: m, Then: func(time.Time) { s.Pooled(take) }, Pieces: []string{take.Name}}, err)
 		}
 	}
-	taken, revoking := map[string]bool{}, s.Move.revoking(v) // pieces
+	s.due = nil
+	revoking := s.Move.revoking(v)
 	for _, n := range slices.Sorted(maps.Keys(l.grants)) {
 		at := v.writableAt(n)
 		if more := l.later[n]; more.After(at) {
@@ -62,20 +75,50 @@ func (s *Grant) Next(v *View) Proposal {
 		if more := l.oldest[n].Add(gather(v)); (revoking || l.awaited[n]) && more.After(at) {
 			at = more
 		}
+		if more := s.Move.sharedUntil(v, n); more.After(at) {
+			at = more
+		}
 		if v.Now.Before(at) {
 			p.again(at)
-		}
-		// what shares a piece with another grant follows when that is committed
-		if v.Now.Before(at) || p.full() || slices.ContainsFunc(l.grants[n], func(t protocol.Take) bool { return taken[t.Name] }) {
 			continue
 		}
-		for _, take := range l.grants[n] {
-			taken[take.Name] = true
-		}
-		takes := pack.Fitting(v.State, n, l.grants[n], func(piece string) protocol.IDs { return v.State.Flight[piece].IDs })
-		m, err := protocol.Grant(v.State, protocol.Give{To: n, From: takes})
-		p.add(Job{Multi: m, Then: func(time.Time) { s.Granted(n, takes) }, Lists: []int{n}}, err)
+		s.due = append(s.due, grant{n, l.grants[n]})
 	}
+	return s.give(v, p)
+}
+
+// give adds to p the next of what is due. What needs a piece that is being changed is given later.
+// Creates that are served in between give what is deleted another destination, and nothing else.
+func (s *Grant) give(v *View, p Proposal) Proposal {
+	busy := map[string]bool{}
+	for _, jobs := range [][]Job{v.UnderWay, p.Jobs} {
+		for _, j := range jobs {
+			for _, name := range j.Pieces {
+				busy[name] = true
+			}
+		}
+	}
+	p.More = true
+	later := s.due[:0:0]
+	for i, g := range s.due {
+		if p.full() {
+			later = append(later, s.due[i:]...)
+			break
+		}
+		if slices.ContainsFunc(g.takes, func(take protocol.Take) bool { return busy[take.Name] }) {
+			later = append(later, g)
+			continue
+		}
+		takes := pack.Fitting(v.State, g.to, g.takes, func(piece string) protocol.IDs { return v.State.Flight[piece].IDs })
+		m, err := protocol.Grant(v.State, protocol.Give{To: g.to, From: takes})
+		j := Job{Multi: m, Then: func(time.Time) { s.Granted(g.to, takes) }, Lists: []int{g.to}}
+		for _, take := range takes {
+			j.Pieces, busy[take.Name] = append(j.Pieces, take.Name), true
+		}
+		p.add(j, err)
+	}
+	s.due = later
+	p.More = len(later) > 0
 	return p
 }
 

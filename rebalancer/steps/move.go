@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
-	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
@@ -31,6 +29,8 @@ type Move struct {
 	window  wave.Window
 	// begun is the wave of which revoking has begun.
 	begun *wave.Running
+	// planned are the versions of the sources' lists that the running wave was planned by.
+	planned map[int]int32
 	// due are the sources that are revoked from while the step is asked for more, room how many
 	// more resources may be; negative: any number.
 	due  []int
@@ -121,6 +121,9 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 		return why != "" || !v.abandoned(n) && (!v.writable(n, &p) || !s.inPace(v, &p) || !v.soonGranted(w.Pending[n].To, &p))
 	})
 	for _, n := range s.due {
+		if version, known := s.planned[n]; known && version == v.State.Instances[n].ListVersion {
+			continue // all of it is there
+		}
 		// before the first batch: until the last one nothing leaves a list but by them
 		w.SkipGone(n, func(id string) bool { at, known := v.Index.Find(id); return known && at == int32(n) })
 	}
@@ -154,11 +157,13 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 		} else if len(w.Pending[n].IDs) > 0 {
 			rest = append(rest, n)
 		}
-		m, err := protocol.Revoke(v.State, n, ids, to, v.Pod(n))
-		flight := protocol.FlightName(n, v.State.NextTimes(n))
+		times, ends := v.State.NextTimes(n), apart(v.State.Instances[n], ids, to)
+		m, err := protocol.RevokeApart(v.State, n, ids, to, ends, v.Pod(n))
 		sent := v.Now
 		p.add(Job{Multi: m, Lists: []int{n}, Then: func(now time.Time) {
-			w.Revoked(flight, sent)
+			for i := range ends {
+				w.Revoked(protocol.FlightName(n, times+int64(i)), sent)
+			}
 			if w.Voluntary() {
 				s.window = append(s.window, wave.Moved{At: now, N: len(ids)})
 			}
@@ -170,10 +175,41 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 	return p
 }
 
-// abandonedBytes bounds the ids of one revoke from an instance whose list nobody reads any more: a
-// piece of the flight is written anew for each list that gets something of it, so that small ones
-// can be granted side by side.
-const abandonedBytes = RevokeBytes / 8
+// abandonedBytes bounds the ids of one revoke from an instance whose list nobody reads any more, so
+// that each target has a piece of its own: pieces that several share are granted one after the other.
+const abandonedBytes = RevokeBytes / 4
+
+// maxApart bounds the pieces of one revoke.
+const maxApart = 32
+
+// apart says where the pieces end into which ids are revoked: each holds what goes to one target, or
+// to a few where there are many. Where they would not fit into one transaction there is one piece.
+func apart(in *protocol.Instance, ids []string, to []int) (ends []int) {
+	for i := range ids {
+		if i+1 == len(ids) || to[i] != to[i+1] {
+			ends = append(ends, i+1)
+		}
+	}
+	const perPiece = 400 // bytes beside ids
+	if size := in.Bytes + len(ids)*len(`,-1`); size+maxApart*perPiece > protocol.MaxMultiBytes {
+		return ends[len(ends)-1:]
+	}
+	few := ends[:0:0]
+	each := (len(ends) + maxApart - 1) / maxApart
+	for i := each; i < len(ends); i += each {
+		few = append(few, ends[i-1])
+	}
+	return append(few, len(ids))
+}
+
+// sharedUntil is how long the list of n waits for what the wave after the running one gives to it:
+// no longer than it would have to wait for its next change. Zero: it need not wait.
+func (s *Move) sharedUntil(v *View, n int) (at time.Time) {
+	if s != nil && s.running != nil && slices.Contains(s.running.Shared, n) {
+		return s.running.Begun.Add(v.Orders.ListInterval())
+	}
+	return at
+}
 
 // suspendedWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked
 // for by a person, pause or not.
@@ -218,25 +254,38 @@ func (s *Move) Recall(v *View) (resumed *wave.Running, err error) {
 }
 
 // store has p store a wave of what is to be revoked, all of it before anything is revoked. before
-// is sent before the wave is there.
-func (s *Move) store(v *View, moves wave.Moves, w wave.Wave, before []Job, p *Proposal) {
+// is sent before the wave is there. It returns the moves that have no place in the wave.
+func (s *Move) store(v *View, moves wave.Moves, w wave.Wave, before []Job, p *Proposal) (later wave.Moves) {
 	data, err := w.Fill(moves, s.window.Recent(v.Now), v.Now)
 	if err != nil {
 		p.Err = err
-		return
+		return nil
 	}
 	parts, last, err := protocol.StorePlan(v.State, w.Plan, data)
 	if err != nil {
 		p.Err = err
-		return
+		return nil
 	}
 	for _, part := range parts {
 		before = append(before, Job{Multi: part})
 	}
+	planned := v.versions(moves)
 	p.inOrder(before, Job{Multi: last, Then: func(time.Time) {
-		s.running = wave.Begin(&w)
+		s.running, s.planned = wave.Begin(&w), planned
 		s.Begun(s.running)
 	}})
+	return moves.After(&w)
+}
+
+// versions are those of the lists that moves are from.
+func (v *View) versions(moves wave.Moves) map[int]int32 {
+	versions := make(map[int]int32, len(moves))
+	for n := range moves {
+		if in := v.State.Instances[n]; in != nil {
+			versions[n] = in.ListVersion
+		}
+	}
+	return versions
 }
 
 // pending says whether a wave has something to revoke yet: then no other begins.
@@ -297,82 +346,4 @@ func (s *Move) Progress(v *View, p *orders.Progress) {
 		end := v.Now.Add(time.Duration(float64(p.Left+p.Beyond) / p.PerMinute * float64(time.Minute))).UTC().Truncate(time.Second)
 		p.EstimatedEnd = &end
 	}
-}
-
-// pacer keeps a wave whose instances acknowledge from revoking more than the next write of a list
-// can grant: what is revoked has no owner until then. So it revokes for the first half of the time
-// between two writes of the list, and again when half of it is left; and while so many instances
-// have not acknowledged, others wait: all at once would keep each other waiting. Where each takes
-// long by itself, they are waited for together.
-type pacer struct {
-	// group is when the first of what is granted next was revoked.
-	group time.Time
-	// waiting are the pieces that are not acknowledged, most is how many they may be: more with each
-	// that is, and few again when one is late.
-	waiting, most int
-	// fastest is the least time in which one was acknowledged; 0: none was yet.
-	fastest time.Duration
-}
-
-const (
-	// fewWaiting is how many instances may be waited for at least.
-	fewWaiting = 8
-	// lateAfter, and twice the least time that one has taken, is how long an instance may take to
-	// acknowledge before fewer are waited for.
-	lateAfter = 150 * time.Millisecond
-)
-
-// look looks at what is in flight of a wave, but for what instances take their time to acknowledge.
-func (s *pacer) look(v *View, w *wave.Running) {
-	before, late, slow := s.waiting, false, 0
-	s.group, s.waiting = v.Now, 0
-	for _, f := range w.InFlight(v.State) {
-		if v.abandoned(f.From) {
-			continue
-		}
-		at := w.RevokedAt(f.Name)
-		age := v.Now.Sub(at)
-		released, _, _ := v.Releases.Released(&v.View, f)
-		switch {
-		case age >= v.Orders.ListInterval():
-			if !released {
-				slow++
-			}
-			continue
-		case !released:
-			s.waiting++
-			late = late || age >= max(lateAfter, 2*s.fastest)
-		case s.fastest == 0 || age < s.fastest:
-			s.fastest = age
-		}
-		if at.Before(s.group) {
-			s.group = at
-		}
-	}
-	switch s.most += max(0, before-s.waiting); {
-	case slow >= fewWaiting:
-		s.most = math.MaxInt32
-	case late:
-		s.most = fewWaiting
-	}
-	s.most = max(s.most, fewWaiting)
-}
-
-// inPace says that what is revoked now will be granted with what is in flight already. If not, p
-// comes again when something more may be.
-func (s *pacer) inPace(v *View, p *Proposal) bool {
-	if v.Orders.HandOff != config.HandOffAcknowledged || s.waiting < s.most && s.gathers(v) {
-		return true
-	}
-	p.again(s.group.Add(v.Orders.ListInterval()))
-	return false
-}
-
-// gathers says that there is time yet to revoke more of what is granted next.
-func (s *pacer) gathers(v *View) bool { return v.Now.Sub(s.group) < v.Orders.ListInterval()/2 }
-
-// revoking says that more will be revoked in a moment, to be granted with what is in flight.
-func (s *Move) revoking(v *View) bool {
-	return v.Orders.HandOff == config.HandOffAcknowledged && s.pending() && s.gathers(v) &&
-		slices.ContainsFunc(s.running.Pending.Sources(), func(n int) bool { return !v.abandoned(n) && v.Releases.Fixed(n) == "" })
 }

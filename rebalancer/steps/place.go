@@ -2,10 +2,12 @@ package steps
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/pack"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -29,6 +31,8 @@ type Place struct {
 	fullWhy string
 	// due is what else is assigned from the pool.
 	due []pack.Gives
+	// rest is what the last plan drains and no wave has held yet.
+	rest remainder
 	// refused are the groups of what the last plan found no place for.
 	refused []plan.RefusedGroup
 }
@@ -70,9 +74,45 @@ func (s *Place) isFull(v *View) bool { return s.full == shapeOf(v) }
 // up the others.
 func (s *Place) urgent(v *View) bool { return v.leaving() && !(v.Attributes.Pinned() && s.isFull(v)) }
 
+// remainder is what a wave has left of a plan that drains. It is as good as a new plan as long as
+// nothing has changed but by the wave: that would cost what there is to move for each of many waves.
+// Whatever the lists have become, a grant keeps to their limits.
+type remainder struct {
+	moves    wave.Moves
+	versions map[int]int32 // of the lists that they are from
+	wave     wave.Wave
+	by       cause
+}
+
+// cause is what a drain is planned by, beside the lists.
+type cause struct {
+	head       int32
+	capacity   int
+	orders     string
+	attributes *inventory.Attributes
+}
+
+func causeOf(v *View) cause {
+	return cause{v.State.HeadVersion, v.Orders.Capacity, ordersOf(v), v.Attributes}
+}
+
+// goOn has p begin a wave of the rest of the last plan; false: it must be planned anew.
+func (s *Place) goOn(v *View, p *Proposal) bool {
+	r := s.rest
+	s.rest = remainder{}
+	if len(r.moves) == 0 || len(v.State.Pool) > 0 || s.Move.pending() || v.flightRoom() >= 0 || r.by != causeOf(v) || !maps.Equal(r.versions, v.versions(r.moves)) {
+		return false
+	}
+	s.drain(v, r, p)
+	return true
+}
+
 // plan adds to p what a plan says is to be done first: a wave, if one is to begin, or else what it
 // assigns from the pool.
 func (s *Place) plan(v *View, p Proposal) Proposal {
+	if s.goOn(v, &p) {
+		return p
+	}
 	pool := pack.PoolOf(v.State)
 	made, err := s.Move.Plan(world(v, pool.IDs), options(v, plan.Emergency, 0))
 	if err != nil {
@@ -83,7 +123,7 @@ func (s *Place) plan(v *View, p Proposal) Proposal {
 	if moves := leaves(v, made); len(moves) > 0 && !s.Move.pending() {
 		// else the one that runs goes first, and what it does not hold is planned after it
 		if v.flightRoom() != 0 {
-			s.drain(v, made, moves, &p)
+			s.drain(v, remainder{moves: moves, wave: waveOf(v, made, moves), by: causeOf(v)}, &p)
 			return p
 		}
 		p.block("a limit is reached: resources in flight")
@@ -112,8 +152,8 @@ func leaves(v *View, p *plan.Plan) wave.Moves {
 	return moves
 }
 
-// drain has p begin a wave of the moves.
-func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p *Proposal) {
+// waveOf is a wave of what a plan drains, without its moves.
+func waveOf(v *View, made *plan.Plan, moves wave.Moves) wave.Wave {
 	reason := wave.Pin
 	if len(wave.Leaving(made.World())) > 0 {
 		reason = wave.Drain
@@ -125,8 +165,14 @@ func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p *Proposal) {
 			moves.SortByTarget(n)
 		}
 	}
-	s.Move.store(v, moves, w, nil, p)
-	p.Onward = s.Move
+	return w
+}
+
+// drain has p begin a wave of the first of what is to be drained.
+func (s *Place) drain(v *View, r remainder, p *Proposal) {
+	r.moves = s.Move.store(v, r.moves, r.wave, nil, p)
+	r.versions = v.versions(r.moves)
+	s.rest, p.Onward = r, s.Move
 }
 
 // give adds to p the next batch of what is due from the pool. The plan stays good while creates are

@@ -17,6 +17,8 @@ type Repair struct {
 
 	// begun are the ordinals that other clients have begun to make.
 	begun map[int]begun
+	// single is the read of which the State had no id in two places: our own writes bring none.
+	single time.Time
 }
 
 // abandonedAfter is how long nothing must have come of what another client has begun to make before
@@ -32,9 +34,10 @@ type begun struct {
 // Next implements Step.
 func (s *Repair) Next(v *View) (p Proposal) {
 	s.note(v)
+	reloads := v.State.ReloadsDamaged()
 	for _, n := range v.State.Ordinals() {
 		in := v.State.Instances[n]
-		if p.full() || !s.damaged(v, in) {
+		if p.full() || !s.damaged(v, in, reloads[n]) {
 			continue
 		}
 		m, _, err := protocol.Repair(v.State, n, capacity(v, in))
@@ -44,7 +47,11 @@ func (s *Repair) Next(v *View) (p Proposal) {
 		}
 		p.add(Job{Multi: m, Then: then}, err)
 	}
-	if len(p.Jobs) > 0 || p.Err != nil || v.Index.Duplicates() == 0 {
+	if len(p.Jobs) > 0 || p.Err != nil || s.single.Equal(v.State.ReadAt) {
+		return p
+	}
+	if v.Index.Duplicates() == 0 {
+		s.single = v.State.ReadAt
 		return p
 	}
 	twice, err := protocol.Dedupe(v.State)
@@ -71,14 +78,14 @@ func (s *Repair) note(v *View) {
 	}
 }
 
-// damaged says whether anything beside the ids of an instance is not as it should be. What another
-// client is making it is left to make.
-func (s *Repair) damaged(v *View, in *protocol.Instance) bool {
+// damaged says whether anything beside the ids of an instance is not as it should be; reload: its
+// `_reload` is not. What another client is making it is left to make.
+func (s *Repair) damaged(v *View, in *protocol.Instance, reload bool) bool {
 	if in.Begun && v.Now.Sub(s.begun[in.Ordinal].since) < abandonedAfter {
 		return false
 	}
 	c := capacity(v, in)
-	return c >= 0 && (in.Used != in.IDs.Len() || in.Capacity != c || !in.HasTmp || v.State.ReloadDamaged(in.Ordinal))
+	return c >= 0 && (in.Used != in.IDs.Len() || in.Capacity != c || !in.HasTmp || reload)
 }
 
 // capacity is what `count` should be: what the scaler orders, or, while there are no orders, what

@@ -201,7 +201,8 @@ type Job struct {
 	Multi  protocol.Multi
 	Answer Answer
 	Then   func(now time.Time)
-	// Lists are the ordinals whose lists it changes, Pieces the pool pieces that it takes from.
+	// Lists are the ordinals whose lists it changes, Pieces the pieces, of the pool or of the flight,
+	// that it takes from.
 	Lists  []int
 	Pieces []string
 }

@@ -75,11 +75,8 @@ func shapeOf(v *View) shape {
 	s := shape{
 		head: v.State.HeadVersion, capacity: v.Orders.Capacity, lists: len(v.State.Instances),
 		flights:    len(v.State.Flight),
-		orders:     fmt.Sprint(v.Orders.Stay, v.Orders.Gone, v.Releases.FixedOrdinals()),
+		orders:     ordersOf(v),
 		attributes: v.Attributes,
-	}
-	if len(v.Orders.AssumedDead) > 0 {
-		s.orders += fmt.Sprint(v.Orders.AssumedDead, v.Orders.Pods)
 	}
 	if v.Attributes.Pinned() {
 		s.piece = v.Piece
@@ -88,6 +85,15 @@ func shapeOf(v *View) shape {
 		s.times += in.Times
 	}
 	return s
+}
+
+// ordersOf is what room depends on of the orders, and of what may be revoked.
+func ordersOf(v *View) string {
+	text := fmt.Sprint(v.Orders.Stay, v.Orders.Gone, v.Releases.FixedOrdinals())
+	if len(v.Orders.AssumedDead) > 0 {
+		text += fmt.Sprint(v.Orders.AssumedDead, v.Orders.Pods)
+	}
+	return text
 }
 
 // unlabelled says why nothing at all may be placed; "" when it may. A pin is a promise: what may be

@@ -52,6 +52,9 @@ type Wave struct {
 	Reassigned []int `json:"reassigned,omitempty"`
 	// Moves are ascending by From, each once.
 	Moves []SourceMoves `json:"moves"`
+	// Shared are targets to which the plan gives more right after this wave. It is not stored: that
+	// their lists are written once is worth no more than a moment's wait.
+	Shared []int `json:"-"`
 }
 
 // SourceMoves are the moves from one ordinal; To has an ordinal or protocol.ToPool an id.
@@ -90,8 +93,8 @@ func New(reason string, p *plan.Plan, beyond int) Wave {
 func (w *Wave) Fill(moves Moves, window Window, now time.Time) ([]byte, error) {
 	w.V, w.Begun, w.Window = schema, now.UTC(), window
 	w.Reassigned = w.Reassigned[:min(len(w.Reassigned), maxReassigned)]
-	cut, rest := moves.cut()
-	w.Moves, w.Beyond = cut, w.Beyond+rest
+	cut, rest, shared := moves.cut()
+	w.Moves, w.Beyond, w.Shared = cut, w.Beyond+rest, shared
 	data, err := exact.Marshal(w)
 	if err != nil {
 		return nil, fmt.Errorf("encode wave: %w", err)
@@ -109,10 +112,21 @@ type Moves map[int]SourceMoves
 // MovesOf are those that a plan makes from instances.
 func MovesOf(p *plan.Plan) Moves {
 	moves, w := Moves{}, p.World()
-	for _, m := range p.Moves {
-		if m.From != plan.FromPool {
-			moves.Add(w.Ordinal(m.From), w.ID(m), w.Ordinal(m.To))
+	for rest := p.Moves; len(rest) > 0; {
+		from, n := rest[0].From, 1
+		for n < len(rest) && rest[n].From == from {
+			n++
 		}
+		if from != plan.FromPool {
+			ordinal := w.Ordinal(from)
+			d := moves[ordinal]
+			d.From, d.IDs, d.To = ordinal, slices.Grow(d.IDs, n), slices.Grow(d.To, n)
+			for _, m := range rest[:n] {
+				d.IDs, d.To = append(d.IDs, w.ID(m)), append(d.To, w.Ordinal(m.To))
+			}
+			moves[ordinal] = d
+		}
+		rest = rest[n:]
 	}
 	return moves
 }
@@ -156,6 +170,16 @@ func (m Moves) Keep(from, k int) (out int) {
 	return len(rest.IDs)
 }
 
+// After are the moves that a wave, filled with the first of them, has left out.
+func (m Moves) After(w *Wave) Moves {
+	rest := maps.Clone(m)
+	for _, d := range w.Moves {
+		_, left := m[d.From].split(len(d.IDs))
+		rest.set(d.From, left)
+	}
+	return rest
+}
+
 // set replaces the moves of a source.
 func (m Moves) set(from int, d SourceMoves) {
 	if m[from] = d; len(d.IDs) == 0 {
@@ -168,29 +192,47 @@ func (d SourceMoves) split(k int) (first, rest SourceMoves) {
 	return SourceMoves{d.From, d.IDs[:k:k], d.To[:k:k]}, SourceMoves{d.From, d.IDs[k:], d.To[k:]}
 }
 
-// cut takes what one wave may hold, and returns how many moves are left over.
-func (m Moves) cut() (moves []SourceMoves, beyond int) {
+// cut takes what one wave may hold, and returns how many moves are left over. A source is divided
+// only if it is the first: its list would be written twice, and the second time wait for its
+// interval. shared are the targets of what was taken that the next source gives to as well.
+func (m Moves) cut() (moves []SourceMoves, beyond int, shared []int) {
 	room, left := maxMoves, maxBytes
+	var next SourceMoves
 	for _, from := range m.Sources() {
-		d, n := m[from], 0
+		d, n, size := m[from], 0, 0
 		left -= len(`{"from":,"ids":[],"to":[]},`) + len(strconv.Itoa(from))
 		for n < len(d.IDs) && n < room {
-			size := protocol.Cost(d.IDs[n]) + len(strconv.Itoa(d.To[n])) + len(",")
-			if size > left {
+			cost := protocol.Cost(d.IDs[n]) + len(strconv.Itoa(d.To[n])) + len(",")
+			if size+cost > left {
 				break
 			}
-			left -= size
+			size += cost
 			n++
 		}
-		if room -= n; n < len(d.IDs) {
-			room = 0 // what follows would jump the queue
+		if n < len(d.IDs) {
+			if len(moves) > 0 {
+				n = 0
+			}
+			if room = 0; next.IDs == nil {
+				_, next = d.split(n)
+			}
+		} else {
+			room -= n
 		}
+		left -= size
 		first, rest := d.split(n)
 		if beyond += len(rest.IDs); n > 0 {
 			moves = append(moves, first)
 		}
 	}
-	return moves, beyond
+	if len(moves) > 0 {
+		for _, to := range slices.Compact(slices.Clone(moves[len(moves)-1].To)) {
+			if slices.Contains(next.To, to) {
+				shared = append(shared, to)
+			}
+		}
+	}
+	return moves, beyond, shared
 }
 
 // why says in a sentence what a plan is for.

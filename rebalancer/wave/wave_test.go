@@ -96,12 +96,16 @@ func TestTheNoteOfMovesFits(t *testing.T) {
 
 func TestAWaveHoldsAtMostSoManyBytes(t *testing.T) {
 	all := Moves{}
-	for n := range 8 {
-		for i := range 3000 {
+	for n := range 80 {
+		for i := range 300 {
 			all.Add(n, fmt.Sprintf("%0240d-%05d", n, i), 9)
 		}
 	}
-	moves, beyond := all.cut()
+	moves, beyond, shared := all.cut()
+	require.Equal(t, []int{9}, shared, "more goes there")
+	for _, d := range moves {
+		require.Len(t, d.IDs, 300, "no source is divided")
+	}
 	w := Wave{V: schema, Moves: moves}
 	require.Equal(t, 24_000, Begin(&w).Total+beyond)
 	require.Positive(t, beyond)

@@ -43,7 +43,7 @@ func table(cold bool) []group {
 		{"decide", "decide/bench_test.go", benchmark("decide", "BenchmarkDecide$", 31), figures("1000_targets_ms <100",
 			"real_calculator_time_over_ours_ratio >1")},
 		{"virtual", "virtual/day_test.go", benchmark("virtual", "BenchmarkDay$", 1), figures("day_350000_resources_100_instances_s <=20")},
-	}, inPlan(), atScale())
+	}, inPlan(), atScale(), onAThousand())
 }
 
 // quarterNoise bounds how far the median of the last quarter may lie above the second's by noise
@@ -62,7 +62,7 @@ func inStore() []group {
 		{"store_place_450000", "store/moves_test.go", of("BenchmarkGrow/^place$", 15), grow},
 		{"store_spread_100_to_101", "store/moves_test.go", of("BenchmarkGrow/^spread$", 15), grow},
 		// A server that has just started answers slower during the first rounds.
-		{"store_load_500000", "store/load_test.go", of("BenchmarkLoad$", 31), figures("s", "ratio <=1.5", "lead_s")},
+		{"store_load_500000", "store/load_test.go", of("BenchmarkLoad/^500000$", 31), figures("s", "ratio <=1.5", "lead_s")},
 		{"store_create_idle", "store/create_test.go", of("BenchmarkCreate$", 2000), figures("p50_ms", "p99_ms",
 			"p50_ratio", "p99_ratio <=3")},
 		{"store_storm", "store/storm_test.go", of("BenchmarkStorm$", 1), figures("durable_p50_ms", "durable_p99_ms <=50",
@@ -114,5 +114,24 @@ func atScale() []group {
 			"leader_cores <=0.3", "leader_api_requests_per_min <=200", "create_listed_p50_ms", "create_listed_p99_ms <=2000",
 			"some_leader_cores", "some_leader_api_requests_per_min", "cores_a_kind_over_some <=1.5", "follower_cores",
 			"zookeeper_requests_per_min", "some_zookeeper_requests_per_min")},
+	}
+}
+
+// onAThousand are figures of millions of resources on a thousand instances.
+func onAThousand() []group {
+	inStore := func(name string, rounds int) measure { return benchmark("store", name, rounds) }
+	inPlan := func(name string) measure { return benchmark("plan", name, 9) }
+	commit := figures("s", "ratio <=1.8", "list_writes_ratio", "bytes_ratio")
+	meanwhile := figures("p50_ms", "p99_ms", "p99_ratio <=3")
+	return []group{
+		{"scale_load_5000000", "store/load_test.go", inStore("BenchmarkLoad/^5000000$", 7), figures("s", "ratio <=1.5", "lead_s")},
+		{"scale_plan_999_to_1000", "plan/plan_test.go", inPlan("BenchmarkScale/^999_to_1000$"), figures("ms <50")},
+		{"scale_plan_1000_to_900", "plan/plan_test.go", inPlan("BenchmarkScale/^1000_to_900$"), figures("ms <50")},
+		{"scale_commit_100_to_101", "store/commit_test.go", inStore("BenchmarkCommit/^100_to_101$", 7), commit},
+		{"scale_commit_999_to_1000", "store/commit_test.go", inStore("BenchmarkCommit/^999_to_1000$", 7), commit},
+		{"scale_commit_1000_to_900", "store/commit_test.go", inStore("BenchmarkCommit/^1000_to_900$", 7), commit},
+		{"scale_create_meanwhile", "store/meanwhile_test.go", inStore("BenchmarkMeanwhile/^999_to_1000$", 5), meanwhile},
+		{"scale_create_meanwhile_drain", "store/meanwhile_test.go", inStore("BenchmarkMeanwhile/^1000_to_900$", 3), meanwhile},
+		{"scale_heap_1000MB", "store/hold_test.go", inStore("BenchmarkHold$", 3), figures("changes >=6", "live_MB")},
 	}
 }

@@ -52,6 +52,22 @@ func BenchmarkLarge(b *testing.B) {
 	b.ReportMetric(worst, "times")
 }
 
+// BenchmarkScale is a scale up or down of 4,400,000 resources, with the limits that the engine sets.
+func BenchmarkScale(b *testing.B) {
+	ids := product.IDs(4_400_000, 1)
+	for name, c := range map[string]change{"999_to_1000": {4_400_000, 999, 1000, 4_400}, "1000_to_900": {4_400_000, 1000, 900, 440_000}} {
+		b.Run(name, func(b *testing.B) {
+			w := c.world(ids)
+			for i := range w.Instances {
+				in := &w.Instances[i]
+				in.Capacity, in.MaxBytes, in.Bytes = 5000, protocol.MaxListBytes, protocol.Costs(in.IDs.Strings())
+			}
+			check(b, w, periodic)
+			b.ReportMetric(takeTurns(b, ours(b, w, periodic, c.least))[0].ms(), "ms")
+		})
+	}
+}
+
 // BenchmarkText is the canonical text of the largest plan of 500,000 resources, and its hash.
 func BenchmarkText(b *testing.B) {
 	p, err := plan.Make(tenTimes.world(product.IDs(tenTimes.resources, 1)), periodic)

@@ -18,9 +18,7 @@ import (
 func BenchmarkHeap(b *testing.B) {
 	const chroot = "/heap"
 	s := start(b)
-	server := s.env.ZooKeeper.Servers[0]
-	require.Contains(b, server.Argv, "-Xmx1000m")
-	pid := server.Pid()
+	require.Contains(b, s.env.ZooKeeper.Servers[0].Argv, defaultHeap)
 	client := s.client(chroot)
 	defer client.Close()
 	ids := product.IDs(2*fullList, 16)
@@ -41,12 +39,20 @@ func BenchmarkHeap(b *testing.B) {
 		b.Logf("after %d moves: %v", made, err)
 		return
 	}
-	require.Equal(b, pid, server.Pid(), "the server has ended")
-	var log []byte
-	log, err = os.ReadFile(server.Log)
-	require.NoError(b, err)
-	require.NotContains(b, string(log), "OutOfMemoryError")
+	s.survived()
 	s.verify(chroot, ids)
+}
+
+// defaultHeap is the option with ZooKeeper's default.
+const defaultHeap = "-Xmx1000m"
+
+// survived wants the server to be the process that was started, and never to have lacked heap.
+func (s *server) survived() {
+	server := s.env.ZooKeeper.Servers[0]
+	require.Equal(s, s.pid, server.Pid(), "the server has ended")
+	log, err := os.ReadFile(server.Log)
+	require.NoError(s, err)
+	require.NotContains(s, string(log), "OutOfMemoryError")
 }
 
 // mover leads instances 0 and 1, whose lists are full.

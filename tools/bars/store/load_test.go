@@ -15,23 +15,26 @@ import (
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
-// BenchmarkLoad times a replica's start, with 500,000 resources on 100 instances, from an open
-// session until it has read everything, knows that it held together, and says where an id is; and
-// the first leader until it may write. What the former is compared with reads the lists, cuts them
-// at the quotes without looking further, and puts each id into a map.
+// BenchmarkLoad times a replica's start, with full lists, from an open session until it has read
+// everything, knows that it held together, and says where an id is; and the first leader until it
+// may write. What the former is compared with reads the lists, cuts them at the quotes without
+// looking further, and puts each id into a map.
 func BenchmarkLoad(b *testing.B) {
-	const instances, chroot = 100, "/load"
+	for name, instances := range map[string]int{"500000": 100, "5000000": 1000} {
+		b.Run(name, func(b *testing.B) { load(b, instances) })
+	}
+}
+
+func load(b *testing.B, instances int) {
 	s := start(b)
+	t := s.plant("/load", instances)
 	ids := product.IDs(instances*fullList, 12)
-	k := s.keep(chroot, instances)
-	k.create(ids)
-	k.awaitAtRest(len(ids))
-	k.close()
+	t.reset(t.deal(ids, instances))
 	round := func() (ours, lead, bare float64) {
-		ours, lead = s.timeStart(chroot, ids)
+		ours, lead = s.timeStart(t.chroot, ids)
 		runtime.GC()
 		began := time.Now()
-		owners, err := s.bareLoad(chroot)
+		owners, err := s.bareLoad(t.chroot)
 		bare = rounds.Since(began)
 		require.NoError(b, err)
 		require.Len(b, owners, len(ids))
@@ -43,6 +46,7 @@ func BenchmarkLoad(b *testing.B) {
 		ours, lead, bare := round()
 		took, leads, bares = append(took, ours), append(leads, lead), append(bares, bare)
 	}
+	t.survived()
 	b.Logf("ours %.0f ms, bare %.0f", took, bares)
 	b.ReportMetric(rounds.Median(took)/1e3, "s")
 	b.ReportMetric(rounds.Ratio(took, bares), "ratio")

@@ -40,6 +40,7 @@ const (
 type server struct {
 	testing.TB
 	env *servers.Env
+	pid int
 	raw *gozk.Conn
 }
 
@@ -50,7 +51,7 @@ func start(tb testing.TB) *server {
 	raw, _, err := env.ZooKeeper.Open(10 * time.Second)
 	require.NoError(tb, err)
 	tb.Cleanup(raw.Close)
-	return &server{TB: tb, env: env, raw: raw}
+	return &server{TB: tb, env: env, pid: env.ZooKeeper.Servers[0].Pid(), raw: raw}
 }
 
 // dataDir is where the server keeps its transaction log.
