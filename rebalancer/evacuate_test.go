@@ -112,7 +112,7 @@ func TestWhatIsAcknowledgedIsGrantedAtOnce(t *testing.T) {
 		require.Equal(t, 100, r.d.snapshot().InFlight())
 		r.status(0, &protocol.Status{Pod: "p0"}) // the engine has just looked
 		r.wait(5 * time.Millisecond)
-		r.status(2, &protocol.Status{Pod: "p2", Times: 2})
+		r.status(2, &protocol.Status{Pod: "p2", Times: r.d.snapshot().Instances[2].Times})
 		r.wait(50 * time.Millisecond)
 		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)))
 	})

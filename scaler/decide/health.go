@@ -176,17 +176,18 @@ func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 		return v
 	}
 	silence := beats(in, inst, &v, lag)
-	if inst.SessionLives() {
+	switch {
+	case inst.SessionLives():
 		// An instance that keeps its session may have stopped to work all the same, and is
 		// reported; to restart it would be a guess.
 		v.By, v.Condition, v.Text = BySession, Healthy, ""
 		if silence == Stale || silence == Silent {
 			v.Condition, v.Text = Stale, fmt.Sprintf("last heartbeat %s ago, ZooKeeper session alive", config.Duration(*lag))
 		}
-	} else if inst.Fenced() && silence != Silent {
+	case inst.Fenced() && silence != Silent:
 		v.By, v.Condition, v.Text = BySession, NotReady, "it fences itself, and its ZooKeeper session is over"
 		return v
-	} else if silence == "" {
+	case silence == "":
 		v.By, v.Condition = ByPod, NotReady
 		if v.Text = "its pod runs and is not Ready"; p.Ready {
 			v.Condition, v.Text = Healthy, ""

@@ -29,12 +29,16 @@ type misfortune struct {
 
 // misfortunes come in any order, each as often as it stands here.
 var misfortunes = []misfortune{
-	{"a leader is killed", (*soak).killLeader}, {"a leader is killed", (*soak).killLeader},
-	{"a leader is frozen", struckLeader(freeze)}, {"a leader is cut off from ZooKeeper", struckLeader(cut)},
+	{"a leader is killed", (*soak).killLeader},
+	{"a leader is killed", (*soak).killLeader},
+	{"a leader is frozen", struckLeader(freeze)},
+	{"a leader is cut off from ZooKeeper", struckLeader(cut)},
 	{"a follower is killed", (*soak).killFollower},
 	{"connections to ZooKeeper break", (*soak).breakConnections},
-	{"an instance crashes", instanceFault("crash")}, {"an instance hangs", instanceFault("hang")},
-	{"an instance is frozen", instanceFault("stall")}, {"a pod is deleted", (*soak).deletePod},
+	{"an instance crashes", instanceFault("crash")},
+	{"an instance hangs", instanceFault("hang")},
+	{"an instance stalls", instanceFault("stall")},
+	{"a pod is deleted", (*soak).deletePod},
 	{"ZooKeeper is frozen", frozen(func(e *servers.Env) []*servers.Server { return e.ZooKeeper.Servers })},
 	{"ZooKeeper is killed", (*soak).killZooKeeper},
 	{"Kafka is killed", killed(func(e *servers.Env) *servers.Server { return e.Kafka.Server })},
