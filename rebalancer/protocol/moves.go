@@ -130,7 +130,7 @@ func RevokeApart(s *State, n int, ids []string, to []int, ends []int, pod string
 		times, first := s.NextTimes(n), 0
 		last := times + int64(len(ends)) - 1
 		if last > maxTimes {
-			return fmt.Errorf("ordinal %d: _reload.times would be %d, at most %d", n, last, int64(maxTimes))
+			return fmt.Errorf("ordinal %d: _reload.times is %d, at most %d", n, times-1, int64(maxTimes)-int64(len(ends)))
 		}
 		b.lists++
 		b.setData(in, rest.Len(), in.Capacity)

@@ -214,14 +214,28 @@ func (l List) Is(o List) bool {
 
 // Differ drops what both begin with and what both end with: lists mostly grow at their end.
 func (l List) Differ(o List) (rest, other List) {
-	from, n, m := 0, l.Len(), o.Len()
-	for from < min(n, m) && l.same(from, o, from) {
-		from++
-	}
-	for n > from && m > from && l.same(n-1, o, m-1) {
+	begin := l.begin(o, min(l.Len(), o.Len()))
+	l, o = l.Slice(begin, l.Len()), o.Slice(begin, o.Len())
+	n, m := l.Len(), o.Len()
+	for n > 0 && m > 0 && l.same(n-1, o, m-1) {
 		n, m = n-1, m-1
 	}
-	return l.Slice(from, n), o.Slice(from, m)
+	return l.Slice(0, n), o.Slice(0, m)
+}
+
+// begin is how many of the first n are the same in o. UUIDs are compared in blocks.
+func (l List) begin(o List, n int) (same int) {
+	const block = 64
+	for ; l.starts == nil && o.starts == nil && same+block <= n; same += block {
+		from, to := same*uuidBytes, (same+block)*uuidBytes
+		if l.data[from:to] != o.data[from:to] {
+			break
+		}
+	}
+	for same < n && l.same(same, o, same) {
+		same++
+	}
+	return same
 }
 
 // same says whether the i-th is the k-th of o.

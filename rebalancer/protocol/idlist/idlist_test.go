@@ -116,6 +116,26 @@ func TestHashesOfDifferentIDsDiffer(t *testing.T) {
 	}
 }
 
+// Long lists are compared in blocks.
+func TestLongListsDiffer(t *testing.T) {
+	ids := make([]string, 1000)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("%08x-0000-4000-8000-000000000000", i)
+	}
+	whole := Of(ids)
+	for _, at := range []int{0, 1, 63, 64, 65, 127, 128, 960, 999} {
+		rest, other := whole.Differ(whole.Slice(0, at).With(uuid).With(ids[at:]...))
+		require.Zero(t, rest.Len(), at)
+		require.Equal(t, []string{uuid}, other.Strings(), at)
+		rest, other = whole.Differ(whole.Filter(func(i int) bool { return i != at }))
+		require.Equal(t, ids[at:at+1], rest.Strings(), at)
+		require.Zero(t, other.Len(), at)
+		rest, other = whole.Differ(whole.Slice(0, at))
+		require.Equal(t, ids[at:], rest.Strings(), at)
+		require.Zero(t, other.Len(), at)
+	}
+}
+
 // A List keeps no part of what it was made of, nor of a longer List.
 func TestAListIsItself(t *testing.T) {
 	l := Of([]string{uuid, uuid})
