@@ -36,6 +36,15 @@ func newLive(log *slog.Logger, m *metrics, refused func(error)) *live {
 	return &live{log: log, metrics: m, refused: refused, changed: make(chan struct{})}
 }
 
+// byName are the kinds of a configuration, by name.
+func byName(cfg *config.Config) map[string]*config.Kind {
+	kinds := make(map[string]*config.Kind, len(cfg.Kinds))
+	for i := range cfg.Kinds {
+		kinds[cfg.Kinds[i].Name] = &cfg.Kinds[i]
+	}
+	return kinds
+}
+
 // offer takes a new text into force if it is good.
 func (l *live) offer(o offered) {
 	err := cmp.Or(o.err, fault.Fail("config.offered"))
@@ -78,10 +87,7 @@ func (l *live) take(cfg *config.Config, written config.Written, version string, 
 	if same {
 		return false
 	}
-	l.cfg, l.kinds = cfg, map[string]*config.Kind{}
-	for i := range cfg.Kinds {
-		l.kinds[cfg.Kinds[i].Name] = &cfg.Kinds[i]
-	}
+	l.cfg, l.kinds = cfg, byName(cfg)
 	fault.Point("config.in-force")
 	close(l.changed)
 	l.changed = make(chan struct{})

@@ -17,7 +17,7 @@ import (
 
 func TestALeaderThatHangsServesItsOwnDecisionForThreeTicksOnly(t *testing.T) {
 	now, cfg := time.Now(), &config.Config{SyncPeriod: config.Duration(2 * time.Second)}
-	r := &runner{app: &App{live: &live{cfg: cfg}}, latest: decided{report: &outcome.Report{Decision: decide.Decision{Kind: "Thing", At: now}}}}
+	r := &runner{app: &App{live: &live{cfg: cfg, kinds: byName(cfg)}}, latest: decided{report: &outcome.Report{Decision: decide.Decision{Kind: "Thing", At: now}}}}
 	d, err := r.served(now.Add(6 * time.Second))
 	require.NoError(t, err)
 	require.Same(t, r.latest.report, d)

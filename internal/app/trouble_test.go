@@ -27,8 +27,9 @@ func leadingApp(t *testing.T, connect string) (*App, *rebalancer.Engine) {
 	require.NoError(t, err)
 	e := rebalancer.New(rebalancer.Config{Kind: "Thing", Holder: "pod"}, store, log, prometheus.NewRegistry())
 	kind := config.Default("Thing", "iota-dac")
+	cfg := &config.Config{Kinds: []config.Kind{kind}}
 	a := &App{
-		state: observed.New("shardscaler", nil), leadership: newLeadership(), live: &live{cfg: &config.Config{Kinds: []config.Kind{kind}}},
+		state: observed.New("shardscaler", nil), leadership: newLeadership(), live: &live{cfg: cfg, kinds: byName(cfg)},
 		runners: runners{by: map[string]*runner{"Thing": {kind: "Thing", engine: e, log: log}}},
 	}
 	a.state.Configure([]config.Kind{kind})

@@ -89,11 +89,11 @@ func (w *World) grown(at InstanceIndex, taken []bool, come []Move) (bytes int) {
 	}
 	for i, gone := range taken {
 		if gone {
-			bytes -= protocol.Cost(in.IDs.At(i))
+			bytes -= protocol.CostAt(in.IDs, i)
 		}
 	}
 	for _, m := range come {
-		bytes += protocol.Cost(w.ID(m))
+		bytes += protocol.CostAt(w.list(m.From).IDs, int(m.Index))
 	}
 	return bytes
 }

@@ -71,7 +71,7 @@ func (sh *sortedList) take(s *weightPlanner, to InstanceIndex, ideal, limit int6
 
 func (sh *sortedList) fits(s *weightPlanner, to InstanceIndex, i int32) bool {
 	index := int(uint32(sh.sorted[i]))
-	return s.w.Allows(sh.list.pin(index), to) && (s.bytes == nil || s.tally.fits(to, protocol.Cost(sh.list.IDs.At(index))))
+	return s.w.Allows(sh.list.pin(index), to) && (s.bytes == nil || s.tally.fits(to, protocol.CostAt(sh.list.IDs, index)))
 }
 
 func (sh *sortedList) remove(i int32) int32 {

@@ -46,7 +46,7 @@ func (b *tally) size(m Move) int {
 	if b.bytes == nil {
 		return 0
 	}
-	return protocol.Cost(b.w.ID(m))
+	return protocol.CostAt(b.w.list(m.From).IDs, int(m.Index))
 }
 
 func (b *tally) apply(m Move) {

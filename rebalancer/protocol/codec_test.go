@@ -117,6 +117,9 @@ func FuzzDecodeIDs(f *testing.F) {
 		back, err := DecodeIDs(again)
 		require.NoError(t, err)
 		require.Equal(t, ids, back.Strings())
+		for i, id := range ids {
+			require.Equal(t, Cost(id), CostAt(read, i))
+		}
 		require.Equal(t, len(again), len(listOpen+listClose)+Costs(ids)-min(1, len(ids)), "Cost is exact, but for the comma that the first has not")
 	})
 }

@@ -34,6 +34,14 @@ func Cost(id string) int {
 	return len(appendQuoted(nil, id)) + len(`,`)
 }
 
+// CostAt is the Cost of the i-th, without its text where that is not needed.
+func CostAt(ids IDs, i int) int {
+	if ids.UUIDs() {
+		return ids.Size(i) + len(`"",`)
+	}
+	return Cost(ids.At(i))
+}
+
 // Costs is what ids add to a znode together.
 func Costs(ids []string) (cost int) {
 	for _, id := range ids {

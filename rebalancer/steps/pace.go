@@ -80,7 +80,10 @@ func (s *pacer) inPace(v *View, p *Proposal) bool {
 }
 
 // gathers says that there is time yet to revoke more of what is granted next.
-func (s *pacer) gathers(v *View) bool { return v.Now.Sub(s.group) < v.Orders.ListInterval()/2 }
+func (s *pacer) gathers(v *View) bool {
+	interval := v.Orders.ListInterval()
+	return interval == 0 || v.Now.Sub(s.group) < interval/2
+}
 
 // revoking says that more will be revoked in a moment, to be granted with what is in flight.
 func (s *Move) revoking(v *View) bool {

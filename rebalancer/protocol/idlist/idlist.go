@@ -34,6 +34,17 @@ func (l List) Len() int {
 	return len(l.starts) - 1
 }
 
+// UUIDs says that all are UUIDs in their usual form.
+func (l List) UUIDs() bool { return l.starts == nil }
+
+// Size is the length of the text of the i-th.
+func (l List) Size(i int) int {
+	if l.starts == nil {
+		return uuidText
+	}
+	return len(l.held(i))
+}
+
 // Bytes is the length of their texts together.
 func (l List) Bytes() int {
 	if l.starts == nil {
@@ -107,10 +118,7 @@ func (l List) Strings() []string {
 	}
 	all, at := view(text), 0
 	for i := range ids {
-		end := at + uuidText
-		if l.starts != nil {
-			end = at + len(l.held(i))
-		}
+		end := at + l.Size(i)
 		ids[i], at = all[at:end], end
 	}
 	return ids

@@ -97,6 +97,7 @@ func same(t *rapid.T, want []string, l List) {
 	for i, id := range l.All() {
 		require.Equal(t, want[i], id)
 		require.Equal(t, id, l.At(i))
+		require.Equal(t, len(id), l.Size(i))
 		require.Equal(t, id, string(l.Append(nil, i)))
 	}
 	for i, id := range l.Lent() {
