@@ -40,7 +40,11 @@ const (
 // resourceVersion: the answer holds every earlier write, and all pages are of one moment. The list is
 // read only.
 func (l *PodLister) ListPods(ctx context.Context) (observed.PodList, error) {
-	return l.shared.Do(ctx, struct{}{}, l.list)
+	list, err := l.shared.Do(ctx, struct{}{}, l.list)
+	if err != nil {
+		return observed.PodList{}, fmt.Errorf("list all pods of the namespace: %w", err)
+	}
+	return list, nil
 }
 
 func (l *PodLister) list(ctx context.Context) (observed.PodList, error) {
@@ -50,7 +54,7 @@ func (l *PodLister) list(ctx context.Context) (observed.PodList, error) {
 	for opts := (metav1.ListOptions{Limit: l.page, FieldSelector: mayRun}); ; {
 		page, err := l.pods.List(ctx, opts)
 		if err != nil {
-			return observed.PodList{}, fmt.Errorf("list all pods of the namespace: %w", err)
+			return observed.PodList{}, err
 		}
 		for i := range page.Items {
 			list.UIDs[page.Items[i].Name] = string(page.Items[i].UID)
