@@ -90,14 +90,7 @@ func (s *Grant) Next(v *View) Proposal {
 // give adds to p the next of what is due. What needs a piece that is being changed is given later.
 // Creates that are served in between give what is deleted another destination, and nothing else.
 func (s *Grant) give(v *View, p Proposal) Proposal {
-	busy := map[string]bool{}
-	for _, jobs := range [][]Job{v.UnderWay, p.Jobs} {
-		for _, j := range jobs {
-			for _, name := range j.Pieces {
-				busy[name] = true
-			}
-		}
-	}
+	busy := piecesOf(v.UnderWay, p.Jobs)
 	p.More = true
 	later := s.due[:0:0]
 	for i, g := range s.due {

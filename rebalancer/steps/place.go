@@ -178,13 +178,7 @@ func (s *Place) drain(v *View, r remainder, p *Proposal) {
 // give adds to p the next batch of what is due from the pool. The plan stays good while creates are
 // served in between: they only add.
 func (s *Place) give(v *View, p Proposal) Proposal {
-	// busy are the pieces that are being changed: what needs one of them is given later.
-	busy := map[string]bool{}
-	for _, j := range v.UnderWay {
-		for _, name := range j.Pieces {
-			busy[name] = true
-		}
-	}
+	busy := piecesOf(v.UnderWay)
 	p.More = true
 	later := s.due[:0:0]
 	for i, g := range s.due {

@@ -121,6 +121,19 @@ func (v *View) soonGranted(to []int, p *Proposal) bool {
 	return false
 }
 
+// piecesOf are the pieces that jobs change: what needs one of them is given later.
+func piecesOf(all ...[]Job) map[string]bool {
+	busy := map[string]bool{}
+	for _, jobs := range all {
+		for _, j := range jobs {
+			for _, name := range j.Pieces {
+				busy[name] = true
+			}
+		}
+	}
+	return busy
+}
+
 // beingWritten says whether a transaction that is on its way changes the list of n.
 func (v *View) beingWritten(n int) bool {
 	return slices.ContainsFunc(v.UnderWay, func(j Job) bool { return slices.Contains(j.Lists, n) })

@@ -8,13 +8,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
-	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // TestWhatRunsNowhereIsReassignedAtOnce loses instances of which nothing runs any more: a pod that is
@@ -23,31 +21,10 @@ import (
 // each, so that a pod can be kept from running again.
 func TestWhatRunsNowhereIsReassignedAtOnce(t *testing.T) {
 	const size, rules = 4, 240
-	var nodes []string
-	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
+	w, ids := startOnNodes(t, size, rules, func(o *product.Options, k *config.Kind) {
 		o.WorkloadFlags = append(o.WorkloadFlags, "--fences")
-		o.Sizes = map[string]int{thingSet: thingInit, ruleSet: size}
-		o.Before = func(ctx context.Context, s *product.Stack) error {
-			for i := range size {
-				nodes = append(nodes, fmt.Sprintf("%s-%d", o.Namespace, i))
-			}
-			return onePodANode(ctx, s, ruleSet, nodes)
-		}
-		k := &o.Config.Kinds[1]
-		k.Init = size // else it is lowered while nothing has been imported
-		k.TargetPerInstance, k.HandOff = rules/size, config.HandOffAcknowledged
 		k.Health = config.Health{Action: config.ActionReassign, ReassignAfter: new(config.Duration(0))}
 	})
-	t.Cleanup(func() {
-		for _, name := range nodes {
-			if err := w.Kube.CoreV1().Nodes().Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-				t.Error(err)
-			}
-		}
-	})
-	ids := product.IDs(rules, 1)
-	require.NoError(t, w.Platform.Import(t.Context(), rule, ids, 1))
-	w.settled(rule, ruleSet, size, rules)
 	pods := w.Kube.CoreV1().Pods(w.Namespace)
 
 	for _, c := range []struct {

@@ -23,13 +23,11 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// TestNodeLost loses the node of an instance that still answers ZooKeeper, which is reassigned, and
-// that of one that does not, which keeps what it has until a person declares it dead. The nodes are
-// this test's own: one instance of the Rules on each.
-func TestNodeLost(t *testing.T) {
-	const size, rules = 4, 240
+// startOnNodes starts the product with so many Rules on instances, each on a node of this test's own,
+// which acknowledge what is revoked.
+func startOnNodes(t *testing.T, size, rules int, adapt func(*product.Options, *config.Kind)) (w *world, ids []string) {
 	var nodes []string
-	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
+	w = startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Sizes = map[string]int{thingSet: thingInit, ruleSet: size}
 		o.Before = func(ctx context.Context, s *product.Stack) error {
 			for i := range size {
@@ -39,7 +37,8 @@ func TestNodeLost(t *testing.T) {
 		}
 		k := &o.Config.Kinds[1]
 		k.Init = size // else it is lowered while nothing has been imported
-		k.TargetPerInstance, k.HandOff, k.LostNodeGrace = rules/size, config.HandOffAcknowledged, config.Duration(2*time.Second)
+		k.TargetPerInstance, k.HandOff = rules/size, config.HandOffAcknowledged
+		adapt(o, k)
 	})
 	t.Cleanup(func() {
 		for _, name := range nodes {
@@ -48,9 +47,18 @@ func TestNodeLost(t *testing.T) {
 			}
 		}
 	})
-	ids := product.IDs(rules, 1)
+	ids = product.IDs(rules, 1)
 	require.NoError(t, w.Platform.Import(t.Context(), rule, ids, 1))
 	w.settled(rule, ruleSet, size, rules)
+	return w, ids
+}
+
+// TestNodeLost loses the node of an instance that still answers ZooKeeper, which is reassigned, and
+// that of one that does not, which keeps what it has until a person declares it dead. The nodes are
+// this test's own: one instance of the Rules on each.
+func TestNodeLost(t *testing.T) {
+	const size, rules = 4, 240
+	w, ids := startOnNodes(t, size, rules, func(_ *product.Options, k *config.Kind) { k.LostNodeGrace = config.Duration(2 * time.Second) })
 	w.runsWhatIsAssigned(rule)
 
 	t.Run("of an instance that answers", func(t *testing.T) {
