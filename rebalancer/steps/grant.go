@@ -72,7 +72,7 @@ func (s *Grant) Next(v *View) Proposal {
 		if more := l.later[n]; more.After(at) {
 			at = more
 		}
-		if more := l.oldest[n].Add(gather(v)); (revoking || l.awaited[n]) && more.After(at) {
+		if more := l.oldest[n].Add(v.Orders.ListInterval()); (revoking || l.awaited[n]) && more.After(at) {
 			at = more
 		}
 		if more := s.Move.sharedUntil(v, n); more.After(at) {
@@ -114,10 +114,6 @@ func (s *Grant) give(v *View, p Proposal) Proposal {
 	p.More = len(later) > 0
 	return p
 }
-
-// gather is how long what is released is in flight at most while more is to be acknowledged: Move
-// revokes for less.
-func gather(v *View) time.Duration { return v.Orders.ListInterval() * 3 / 4 }
 
 // survey sorts what is released. p says what the first of the others waits for, and comes again
 // when the next will be released if only time is lacking.
