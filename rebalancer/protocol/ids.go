@@ -151,6 +151,9 @@ func encodeIDs(ids IDs) []byte { return writeIDs([]byte(listOpen), ids, listClos
 func writeIDs(start []byte, ids IDs, end string) []byte {
 	size := len(start) + ids.Bytes() + ids.Len()*len(`"",`) + len(end)
 	data := append(make([]byte, 0, size), start...)
+	if ids.UUIDs() {
+		return append(ids.AppendUUIDs(data), end...)
+	}
 	for i := range ids.Len() {
 		if i > 0 {
 			data = append(data, ',')

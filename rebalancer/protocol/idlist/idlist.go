@@ -69,6 +69,19 @@ func (l List) Append(dst []byte, i int) []byte {
 	return appendUUID(dst, l.held(i))
 }
 
+// AppendUUIDs appends all as strings of JSON with commas between them, where UUIDs is true.
+func (l List) AppendUUIDs(dst []byte) []byte {
+	const one = `"00000000-0000-0000-0000-000000000000",`
+	for rest := l.data; rest != ""; rest = rest[uuidBytes:] {
+		dst = append(dst, one...)
+		putUUID(dst[len(dst)-len(one)+len(`"`):], rest)
+	}
+	if l.data != "" {
+		dst = dst[:len(dst)-len(`,`)]
+	}
+	return dst
+}
+
 // held is the i-th as it is held.
 func (l List) held(i int) string {
 	if l.starts != nil {
