@@ -101,10 +101,10 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), inventory: inventory.New(cfg.Now(), cfg.Each),
 		wake: wake.New(), news: wake.New(),
 	}
+	e := &Engine{parts: p, published: &published{parts: p}, leadership: &leadership{parts: p}, reader: make(chan struct{}, 1)}
 	p.m = loop.NewMetrics(reg, cfg.Kind,
 		func() float64 { return float64(p.inventory.Catalogue.WaitingCount()) },
-		func() float64 { return float64(p.inventory.Catalogue.Claimed()) })
-	e := &Engine{parts: p, published: &published{parts: p}, leadership: &leadership{parts: p}, reader: make(chan struct{}, 1)}
+		func() float64 { return float64(p.inventory.Catalogue.Claimed()) }, e.State)
 	e.callers = &callers{parts: p, published: e.published, over: make(chan struct{})}
 	e.reads = &reads{callers: e.callers, leadership: e.leadership}
 	e.previews = &previews{parts: p, published: e.published, leadership: e.leadership}

@@ -89,7 +89,6 @@ func (p *published) Binds(id string) (rules string, ordinals []int) { return p.i
 
 // publish makes st, from now on read only, what State and Lookup answer from.
 func (p *published) publish(st *protocol.State, changed bool) {
-	p.m.Published(st)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if changed || p.state == nil {

@@ -20,20 +20,33 @@ type Metrics struct {
 	waves                                            *prometheus.CounterVec
 	wave                                             *prometheus.GaugeVec
 	perMinute, secondsLeft                           prometheus.Gauge
-	pieces, inFlight, leading, alarm, unannounced    prometheus.Gauge
+	leading, alarm, unannounced                      prometheus.Gauge
 	parked                                           *prometheus.GaugeVec
 	planning, creating                               prometheus.Histogram
 }
 
 // NewMetrics registers the series; waiting counts the deletes that wait for a person, claimed those
-// that wait for a read.
-func NewMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() float64) *Metrics {
+// that wait for a read. state is the latest one, nil before the first read.
+func NewMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() float64, state func() *protocol.State) *Metrics {
 	const prefix = "shardscaler_rebalancer_"
 	m := meter.In(prometheus.WrapRegistererWithPrefix(prefix, prometheus.WrapRegistererWith(prometheus.Labels{"kind": kind}, reg)))
 	m.GaugeFunc("waiting_deletes",
 		"Deletes found by a comparison with the catalogue that wait for a person to confirm their number.", waiting)
 	m.GaugeFunc("claimed_deletes",
 		"Resources that a delete by a condition named and no complete read of the catalogue has decided yet.", claimed)
+	counted := func(count func(st *protocol.State) int) func() float64 {
+		return func() float64 {
+			st := state()
+			if st == nil {
+				return 0
+			}
+			return float64(count(st))
+		}
+	}
+	m.GaugeFunc("pool_pieces", "Pieces of the pool of unassigned resources.",
+		counted(func(st *protocol.State) int { return len(st.Pool) }))
+	m.GaugeFunc("in_flight_resources", "Resources revoked from an instance and not yet granted to another.",
+		counted((*protocol.State).InFlight))
 	return &Metrics{
 		created:    m.Counter("created_total", "Resources made durable."),
 		deleted:    m.Counter("deleted_total", "Resources deleted."),
@@ -52,8 +65,6 @@ func NewMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() 
 			"state"),
 		perMinute:   m.Gauge("wave_moves_per_minute", "Moves per minute while a wave runs."),
 		secondsLeft: m.Gauge("wave_left_seconds", "Estimated time to the end of the running plan; 0 when none runs or nothing can be said."),
-		pieces:      m.Gauge("pool_pieces", "Pieces of the pool of unassigned resources."),
-		inFlight:    m.Gauge("in_flight_resources", "Resources revoked from an instance and not yet granted to another."),
 		leading:     m.Gauge("leading", "1 while this process writes the assignment."),
 		unannounced: m.Gauge("unannounced_rows", "Rows found only by reading the catalogue since a message of the kind last came; above 0 notifications seem to be lost."),
 		alarm:       m.Gauge("stopped", "1 while an alarm has stopped the kind: its assignment is not written."),
@@ -61,12 +72,6 @@ func NewMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() 
 		creating: m.Histogram("create_seconds", "Time from a create's arrival to durable.",
 			.001, .002, .005, .01, .02, .05, .1, .5, 1, 5, 30),
 	}
-}
-
-// Published shows what is in the pool and in flight.
-func (m *Metrics) Published(st *protocol.State) {
-	m.pieces.Set(float64(len(st.Pool)))
-	m.inFlight.Set(float64(st.InFlight()))
 }
 
 // Leads shows that this process writes, or, with the last of what only a leader knows, that it

@@ -171,7 +171,7 @@ func setOf(ids []string) map[string]struct{} {
 func without(ids IDs, gone []string) (IDs, error) {
 	if n := ids.Len() - len(gone); n >= 0 && isReverse(ids.Slice(n, ids.Len()), gone) {
 		// the newest first, as a plan spreads them
-		return ids.Filter(func(i int) bool { return i < n }), nil
+		return ids.Slice(0, n).Clone(), nil
 	}
 	drop := setOf(gone)
 	if len(drop) != len(gone) {

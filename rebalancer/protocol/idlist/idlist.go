@@ -185,6 +185,13 @@ func (l List) Filter(keep func(i int) bool) List {
 	return b.List()
 }
 
+// Clone are the same ids in memory of their own: what l is a Slice of is not held by it.
+func (l List) Clone() List {
+	b := NewBuilder(l.Len(), l.Bytes())
+	b.AddAll(l)
+	return b.List()
+}
+
 // With are those of l and then ids.
 func (l List) With(ids ...string) List {
 	bytes := l.Bytes()
