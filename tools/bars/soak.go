@@ -23,14 +23,14 @@ const (
 	soakReplicas = 3
 	// soakRate is how many Things are created a second, and how many deleted.
 	soakRate = 20
-	// soakTarget is how many an instance is to have: so 97 instances are enough.
-	soakTarget = 5_200
+	// soakTarget is how many an instance is to have, which is as many as it may: at first all are full.
+	soakTarget = 5_000
 	// soakNoise is how much higher the last quarter's memory may be by the noise of what happens in it.
 	soakNoise = 0.02
-	// resizePeriod is the time between two changes of the least number of instances, which goes from
-	// soakInstances to leastResized, mostResized and so on.
+	// resizePeriod is the time between two changes of the least number of instances, which is between
+	// leastResized and mostResized from then on.
 	resizePeriod              = 3 * time.Minute
-	leastResized, mostResized = 97, 105
+	leastResized, mostResized = 102, 108
 	// publishLimit is after how long what the broker has not acknowledged is published again.
 	publishLimit = 10 * time.Second
 	// settleLimit is how long all may take to be well once no fault comes any more.
@@ -71,8 +71,9 @@ func runSoak(ctx context.Context, b *bench, things int, long time.Duration, out 
 // soakConfig makes room for sizes to change, and has the catalogue make good within minutes what a
 // broker that was killed has lost.
 func soakConfig(o *product.Options) {
+	o.Config.MaxInstancesCeiling = mostResized
 	k := &o.Config.Kinds[0]
-	k.Capacity, k.TargetPerInstance, k.Max = soakTarget+soakTarget/10, soakTarget, mostResized
+	k.TargetPerInstance, k.Max = soakTarget, mostResized
 	k.Catalogue.Interval = config.Duration(time.Minute)
 	k.Behavior.ScaleDown.StabilizationWindow = new(config.Duration)
 }
@@ -150,7 +151,7 @@ func (s *soak) replace(ctx context.Context, gone, come []string) error {
 
 // resize changes the least number of instances now and then.
 func (s *soak) resize(ctx context.Context) error {
-	sizes := []int{leastResized, mostResized, scaleInstances, mostResized}
+	sizes := []int{leastResized, mostResized, (leastResized + mostResized) / 2, mostResized}
 	for i := 0; ; i++ {
 		wake.Sleep(ctx, resizePeriod)
 		if ctx.Err() != nil {
