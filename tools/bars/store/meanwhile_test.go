@@ -73,11 +73,11 @@ func (c *creates) begin(k *keeper) (end func() int) {
 				c.ours[i] = rounds.Since(due)
 				return err
 			})
-			due = due.Add(every)
-			time.Sleep(time.Until(due))
+			bareDue := due.Add(every)
+			time.Sleep(time.Until(bareDue))
 			calls.Go(func() error {
 				err := c.create(i)
-				c.bare[i] = rounds.Since(due)
+				c.bare[i] = rounds.Since(bareDue)
 				return err
 			})
 		}
