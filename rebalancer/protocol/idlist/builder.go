@@ -70,7 +70,7 @@ func (b *Builder) becomeTexts() {
 
 // List is what has come. The Builder is of no use afterwards.
 func (b *Builder) List() List {
-	if len(b.data) == 0 {
+	if b.Len() == 0 {
 		return List{}
 	}
 	const worthwhile = 8 // parts of what was made room for
