@@ -110,11 +110,13 @@ func TestWhatIsAcknowledgedIsGrantedAtOnce(t *testing.T) {
 		r.order(func(o *orders.Orders) { o.Limits.ListInterval = ptr(config.Duration(10 * time.Millisecond)) })
 		r.wait(3 * time.Second)
 		require.Equal(t, 100, r.d.snapshot().InFlight())
+		require.Equal(t, map[string]float64{"": 100}, r.metric("in_flight_resources"))
 		r.status(0, &protocol.Status{Pod: "p0"}) // the engine has just looked
 		r.wait(5 * time.Millisecond)
 		r.status(2, &protocol.Status{Pod: "p2", Times: r.d.snapshot().Instances[2].Times})
 		r.wait(50 * time.Millisecond)
 		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)))
+		require.Equal(t, map[string]float64{"": 0}, r.metric("in_flight_resources"))
 	})
 }
 
@@ -144,6 +146,8 @@ func TestWhatADeadPodRanWaitsInThePoolWhereThereIsNoRoom(t *testing.T) {
 		st := r.settled(ids)
 		require.Equal(t, map[int]int{0: 120, 1: 120, 2: 0}, counts(st))
 		require.Equal(t, 60, st.Unassigned(), "counted as what it is, not as run by a dead pod")
+		require.NotEmpty(t, st.Pool)
+		require.Equal(t, map[string]float64{"": float64(len(st.Pool))}, r.metric("pool_pieces"))
 	})
 }
 
