@@ -123,6 +123,8 @@ func (k *Keeper) flushOnce(ctx context.Context, begun time.Time, ended bool) err
 	if !k.engine.Leading() { // else what cannot be stored would be packed all the same
 		return orders.ErrNotLeading
 	}
+	k.turn.Lock()
+	defer k.turn.Unlock()
 	now := time.Now()
 	k.follow(ctx, now) // what is added to must be known
 	base, contents, last, records, conflicts := k.waiting(begun, now)

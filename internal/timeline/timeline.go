@@ -64,6 +64,9 @@ type Keeper struct {
 	log    *slog.Logger
 	// person holds a token when a person has changed something, and wants to see it.
 	person wake.Signal
+	// turn is held by what reads pieces or stores one: else a look between an update and the notes of
+	// it would read back what this replica has just written.
+	turn sync.Mutex
 
 	mu       sync.Mutex
 	doc      *protocol.Doc // that contents are of
@@ -94,15 +97,22 @@ func New(kind string, engine Engine, store Store, log *slog.Logger) *Keeper {
 // Run follows what is stored until ctx ends.
 func (k *Keeper) Run(ctx context.Context) {
 	for {
-		k.follow(ctx, time.Now())
+		k.look(ctx)
 		if !wake.Sleep(ctx, lookEvery) {
 			return
 		}
 	}
 }
 
-// follow takes over the contents if they have changed, and reads the pieces that it lacks, the
-// newest first.
+// look follows what is stored, after an update that is under way.
+func (k *Keeper) look(ctx context.Context) {
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	k.follow(ctx, time.Now())
+}
+
+// follow, with the turn held, takes over the contents if they have changed, and reads the pieces that
+// it lacks, the newest first.
 func (k *Keeper) follow(ctx context.Context, now time.Time) {
 	for _, p := range slices.Backward(k.lacking(now)) {
 		held := k.read(ctx, p)
