@@ -132,7 +132,7 @@ func (b *builder) setList(in *Instance, ids IDs) (bytes int) {
 }
 
 // grow adds ids to the list of an ordinal that may receive them.
-func (b *builder) grow(n int, ids []string) error {
+func (b *builder) grow(n int, more ...IDs) error {
 	in, err := b.s.changeable(n)
 	if err != nil {
 		return err
@@ -140,27 +140,28 @@ func (b *builder) grow(n int, ids []string) error {
 	if !b.s.IsOpen(n) {
 		return fmt.Errorf("ordinal %d: is closed", n)
 	}
-	if in.IDs.Len()+len(ids) > in.Capacity {
-		return fmt.Errorf("ordinal %d: %d resources and %d more, capacity %d", n, in.IDs.Len(), len(ids), in.Capacity)
+	all := in.IDs.Concat(more...)
+	if all.Len() > in.Capacity {
+		return fmt.Errorf("ordinal %d: %d resources and %d more, capacity %d", n, in.IDs.Len(), all.Len()-in.IDs.Len(), in.Capacity)
 	}
-	if size := b.setList(in, in.IDs.With(ids...)); size > MaxListBytes {
+	if size := b.setList(in, all); size > MaxListBytes {
 		return fmt.Errorf("ordinal %d: list of %d bytes, at most %d: %w", n, size, MaxListBytes, ErrTooLarge)
 	}
 	return nil
 }
 
 // newPiece creates the pool piece `<epoch>-<k>`.
-func (b *builder) newPiece(k int64, ids []string) error {
+func (b *builder) newPiece(k int64, ids IDs) error {
 	name := PieceName(b.s.Head.Epoch, k)
 	switch {
 	case k < 0 || k > maxTimes:
 		return fmt.Errorf("piece number %d: want 0 to %d", k, int64(maxTimes))
 	case b.s.Pool[name] != nil:
 		return fmt.Errorf("piece %s: exists", name)
-	case len(ids) == 0:
+	case ids.Len() == 0:
 		return fmt.Errorf("piece %s: no ids", name)
 	}
-	if size := b.setPiece(name, -1, NewIDs(ids)); size > MaxFlight {
+	if size := b.setPiece(name, -1, ids); size > MaxFlight {
 		return fmt.Errorf("piece %s: %d bytes, at most %d: %w", name, size, MaxFlight, ErrTooLarge)
 	}
 	return nil

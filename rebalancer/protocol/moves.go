@@ -55,7 +55,7 @@ func Create(s *State, k int64, ids []string) (Multi, error) {
 			}
 			seen[id] = struct{}{}
 		}
-		return b.newPiece(k, ids)
+		return b.newPiece(k, NewIDs(ids))
 	})
 }
 
@@ -88,12 +88,12 @@ func CompactPool(s *State, k int64) (Multi, bool) {
 		return Multi{}, false
 	}
 	m, err := transact(s, "compact", func(b *builder) error {
-		var ids []string
-		for _, p := range merged {
-			ids = append(ids, p.IDs.Strings()...)
+		ids := make([]IDs, len(merged))
+		for i, p := range merged {
+			ids[i] = p.IDs
 			b.setPiece(p.Name, p.Version, IDs{})
 		}
-		return b.newPiece(k, ids)
+		return b.newPiece(k, IDs{}.Concat(ids...))
 	})
 	return m, err == nil
 }
@@ -192,7 +192,7 @@ func Redirect(s *State, flight string, ids []string, to int) (Multi, error) {
 // says, unless that is ToDelete. That they are released (see Released), the caller knows.
 func Grant(s *State, grants ...Give) (Multi, error) {
 	return transact(s, "grant", func(b *builder) error {
-		return b.place(grants, func(from []Take) ([][]string, error) { return b.takeFlying(from, false) })
+		return b.place(grants, func(from []Take) ([]IDs, error) { return b.takeFlying(from, false) })
 	})
 }
 
@@ -203,7 +203,7 @@ func ReleaseToPool(s *State, k int64, from ...Take) (Multi, error) {
 		if err != nil {
 			return err
 		}
-		return b.newPiece(k, slices.Concat(taken...))
+		return b.newPiece(k, IDs{}.Concat(taken...))
 	})
 }
 

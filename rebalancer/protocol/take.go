@@ -6,7 +6,7 @@ import (
 )
 
 // place takes from pieces and gives to lists, in one transaction.
-func (b *builder) place(grants []Give, take func([]Take) ([][]string, error)) error {
+func (b *builder) place(grants []Give, take func([]Take) ([]IDs, error)) error {
 	if len(grants) == 0 || len(grants) > maxGrants {
 		return fmt.Errorf("%d lists, want 1 to %d", len(grants), maxGrants)
 	}
@@ -22,27 +22,26 @@ func (b *builder) place(grants []Give, take func([]Take) ([][]string, error)) er
 		return err
 	}
 	for _, g := range grants {
-		ids := slices.Concat(taken[:len(g.From)]...)
-		taken = taken[len(g.From):]
-		if len(ids) == 0 {
+		if len(g.From) == 0 {
 			return fmt.Errorf("ordinal %d: no ids", g.To)
 		}
-		if err := b.grow(g.To, ids); err != nil {
+		if err := b.grow(g.To, taken[:len(g.From)]...); err != nil {
 			return err
 		}
+		taken = taken[len(g.From):]
 	}
 	return nil
 }
 
 // takePooled takes ids out of pool pieces; the result has one entry a Take.
-func (b *builder) takePooled(from []Take) ([][]string, error) {
-	taken := make([][]string, len(from))
+func (b *builder) takePooled(from []Take) ([]IDs, error) {
+	taken := make([]IDs, len(from))
 	err := byName(from, func(name string, which []int) error {
 		p := b.s.Pool[name]
 		if p == nil {
 			return fmt.Errorf("piece %s: does not exist", name)
 		}
-		gone, err := choose(p.IDs.Strings(), from, which, taken)
+		gone, err := choose(p.IDs, from, which, taken)
 		if err != nil {
 			return fmt.Errorf("piece %s: %w", name, err)
 		}
@@ -53,16 +52,16 @@ func (b *builder) takePooled(from []Take) ([][]string, error) {
 }
 
 // takeFlying takes ids out of flight pieces: only deletes, or none of them.
-func (b *builder) takeFlying(from []Take, deletes bool) ([][]string, error) {
-	taken := make([][]string, len(from))
+func (b *builder) takeFlying(from []Take, deletes bool) ([]IDs, error) {
+	taken := make([]IDs, len(from))
 	err := byName(from, func(name string, which []int) error {
 		f := b.s.Flight[name]
 		if f == nil {
 			return fmt.Errorf("flight %s: does not exist", name)
 		}
 		isEligible := func(i int) bool { return (f.Target(i) == ToDelete) == deletes }
-		eligible := f.filter(isEligible).IDs.Strings()
-		if len(eligible) < f.IDs.Len() && !deletes && slices.ContainsFunc(which, func(i int) bool { return from[i].IDs == nil }) {
+		eligible := f.filter(isEligible).IDs
+		if eligible.Len() < f.IDs.Len() && !deletes && slices.ContainsFunc(which, func(i int) bool { return from[i].IDs == nil }) {
 			return fmt.Errorf("flight %s: some of it are deletes: name the ids", name)
 		}
 		gone, err := choose(eligible, from, which, taken)
@@ -101,39 +100,69 @@ func byName(from []Take, visit func(name string, which []int) error) error {
 
 // choose fills in what each Take of one piece gets, and says of each of the ids whether it is
 // taken. Nothing may be taken twice, nor what is not there.
-func choose(ids []string, from []Take, which []int, taken [][]string) (gone []bool, err error) {
-	gone = make([]bool, len(ids))
-	var places map[string]int // made only if ids are taken that do not stand side by side
-	for _, i := range which {
-		taken[i] = from[i].IDs
-		if from[i].IDs == nil {
-			taken[i] = ids
+func choose(ids IDs, from []Take, which []int, taken []IDs) (gone []bool, err error) {
+	gone = make([]bool, ids.Len())
+	take := func(at int) error {
+		if gone[at] {
+			return fmt.Errorf("id %q: is taken twice", ids.At(at))
 		}
-		if len(taken[i]) == 0 {
+		gone[at] = true
+		return nil
+	}
+	var here *named // made only if ids are named
+	for _, i := range which {
+		if taken[i] = ids; from[i].IDs != nil {
+			taken[i] = NewIDs(from[i].IDs)
+		}
+		if taken[i].Len() == 0 {
 			return nil, fmt.Errorf("nothing to take")
 		}
-		first := findRun(ids, taken[i])
-		if first < 0 && places == nil {
-			places = make(map[string]int, len(ids))
-			for at, id := range ids {
-				places[id] = at
+		if from[i].IDs == nil {
+			for at := range gone {
+				if err := take(at); err != nil {
+					return nil, err
+				}
 			}
+			continue
 		}
-		for k, id := range taken[i] {
-			at, here := first+k, true
-			if first < 0 {
-				at, here = places[id]
-			}
-			if !here {
-				return nil, fmt.Errorf("id %q: is not there, or not of that destination", id)
-			}
-			if gone[at] {
-				return nil, fmt.Errorf("id %q: is taken twice", id)
-			}
-			gone[at] = true
+		if here == nil {
+			here = &named{texts: ids.Strings()}
+		}
+		if err := here.each(from[i].IDs, take); err != nil {
+			return nil, err
 		}
 	}
 	return gone, nil
+}
+
+// named finds ids of a piece by their names.
+type named struct {
+	texts  []string
+	places map[string]int // made only if ids are named that do not stand side by side
+}
+
+// each calls do with the place of each id of some.
+func (n *named) each(some []string, do func(at int) error) error {
+	first := findRun(n.texts, some)
+	if first < 0 && n.places == nil {
+		n.places = make(map[string]int, len(n.texts))
+		for at, id := range n.texts {
+			n.places[id] = at
+		}
+	}
+	for k, id := range some {
+		at, here := first+k, true
+		if first < 0 {
+			at, here = n.places[id]
+		}
+		if !here {
+			return fmt.Errorf("id %q: is not there, or not of that destination", id)
+		}
+		if err := do(at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // findRun is where the run stands in ids, or -1.

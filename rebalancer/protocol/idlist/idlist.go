@@ -186,9 +186,19 @@ func (l List) Filter(keep func(i int) bool) List {
 }
 
 // Clone are the same ids in memory of their own: what l is a Slice of is not held by it.
-func (l List) Clone() List {
-	b := NewBuilder(l.Len(), l.Bytes())
+func (l List) Clone() List { return l.Concat() }
+
+// Concat are those of l and then of the others, in memory of their own.
+func (l List) Concat(others ...List) List {
+	ids, bytes := l.Len(), l.Bytes()
+	for _, o := range others {
+		ids, bytes = ids+o.Len(), bytes+o.Bytes()
+	}
+	b := NewBuilder(ids, bytes)
 	b.AddAll(l)
+	for _, o := range others {
+		b.AddAll(o)
+	}
 	return b.List()
 }
 
