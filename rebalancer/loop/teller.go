@@ -97,9 +97,9 @@ func (t *teller) deduped(found []protocol.Duplicate) {
 }
 
 // granted counts what an instance received.
-func (t *teller) granted(n int, takes []protocol.Take) {
-	for _, take := range takes {
-		from, w := protocol.FlightSource(take.Name), t.move.Arrived(t.view.Now, take.Name, len(take.IDs))
+func (t *teller) granted(n int, parts []steps.Part) {
+	for _, part := range parts {
+		from, w := protocol.FlightSource(part.Flight), t.move.Arrived(t.view.Now, part.Flight, part.N)
 		planID, reason := "", wave.Drain
 		switch {
 		case w != nil:
@@ -114,13 +114,13 @@ func (t *teller) granted(n int, takes []protocol.Take) {
 		case w != nil && reason == wave.Drain && slices.Contains(w.Reassigned, from):
 			why = "reassigned"
 		}
-		t.moved(reason, planID, why, len(take.IDs))
+		t.moved(reason, planID, why, part.N)
 	}
 	t.Log.Debug("granted", "instance", n)
 }
 
 // pooled counts what has come back to the pool.
-func (t *teller) pooled(take protocol.Take) { t.move.Arrived(t.view.Now, take.Name, len(take.IDs)) }
+func (t *teller) pooled(part steps.Part) { t.move.Arrived(t.view.Now, part.Flight, part.N) }
 
 // placed counts what was assigned from the pool.
 func (t *teller) placed(n int) { t.moved("new", "", "created", n) }

@@ -11,9 +11,13 @@ func Fitting(st *protocol.State, n int, takes []protocol.Take, of func(piece str
 	list := st.Instances[n].Bytes
 	size := list
 	for i, take := range takes {
+		ids := of(take.Name)
 		cost := protocol.Costs(take.IDs)
+		if take.IDs == nil {
+			cost = protocol.CostOf(ids)
+		}
 		list += cost
-		size += cost + rest(of(take.Name), take) + perOperation
+		size += cost + rest(ids, take) + perOperation
 		if i > 0 && (size > protocol.MaxMultiBytes || list > protocol.MaxListBytes) {
 			return takes[:i]
 		}
@@ -23,10 +27,10 @@ func Fitting(st *protocol.State, n int, takes []protocol.Take, of func(piece str
 
 // rest is about what ids without those of take need in a znode, their destinations included.
 func rest(ids protocol.IDs, take protocol.Take) int {
-	if len(take.IDs) == ids.Len() {
+	if take.IDs == nil || len(take.IDs) == ids.Len() {
 		return 0
 	}
 	const sample, destination = 20, 5
 	n := min(ids.Len(), sample)
-	return (ids.Len() - len(take.IDs)) * (protocol.Costs(ids.Slice(0, n).Strings())/n + destination)
+	return (ids.Len() - len(take.IDs)) * (protocol.CostOf(ids.Slice(0, n))/n + destination)
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // String is the description as text.
@@ -73,25 +75,30 @@ func (p *Plan) ID() string {
 			fmt.Fprintf(out, "move %d %d\n", p.world.Ordinal(m.From), p.world.Ordinal(m.To))
 			last = m
 		}
-		_, _ = out.Write(appendID(out.AvailableBuffer(), p.world.ID(m)))
+		_, _ = out.Write(appendID(out.AvailableBuffer(), p.world.list(m.From).IDs, int(m.Index)))
 	}
 	for _, r := range p.Refused {
 		fmt.Fprintf(out, "refuse %d %s\n", p.world.Ordinal(r.From), r.Why)
-		_, _ = out.Write(appendID(out.AvailableBuffer(), p.world.list(r.From).IDs.At(int(r.Index))))
+		_, _ = out.Write(appendID(out.AvailableBuffer(), p.world.list(r.From).IDs, int(r.Index)))
 	}
 	_ = out.Flush()
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// appendID writes an id on a line of its own, quoted unless it is plain.
-func appendID(line []byte, id string) []byte {
+// appendID writes the i-th id on a line of its own, quoted unless it is plain.
+func appendID(line []byte, ids protocol.IDs, i int) []byte {
 	line = append(line, ' ')
-	for i := range len(id) {
-		if c := id[i]; c <= ' ' || c >= 0x7f || c == '"' {
-			return append(strconv.AppendQuote(line, id), '\n')
+	start := len(line)
+	line = ids.Append(line, i)
+	if ids.UUIDs() {
+		return append(line, '\n')
+	}
+	for _, c := range line[start:] {
+		if c <= ' ' || c >= 0x7f || c == '"' {
+			return append(strconv.AppendQuote(line[:start], ids.At(i)), '\n')
 		}
 	}
-	return append(append(line, id...), '\n')
+	return append(line, '\n')
 }
 
 func (m NamedMove) String() string {

@@ -11,7 +11,7 @@ import (
 func TestRevokeApart(t *testing.T) {
 	f, s := world(t)
 	before := s.NextTimes(0)
-	m, err := RevokeApart(s, 0, []string{"a0", "a1", "a2"}, []int{2, 2, ToPool}, []int{2, 3}, "uid")
+	m, err := RevokeApart(s, 0, NewIDs([]string{"a0", "a1", "a2"}), []int{2, 2, ToPool}, []int{2, 3}, "uid")
 	f.must(t, s, m, err)
 	first, second := FlightName(0, before), FlightName(0, before+1)
 	require.Equal(t, before+1, s.Instances[0].Times)
@@ -30,6 +30,6 @@ func TestRevokeApart(t *testing.T) {
 	require.Nil(t, s.Flight[first])
 	require.Equal(t, was, s.Flight[second].Version, "it is not written anew")
 
-	_, err = RevokeApart(s, 0, []string{"a3", "a4"}, nil, []int{1}, "")
+	_, err = RevokeApart(s, 0, NewIDs([]string{"a3", "a4"}), nil, []int{1}, "")
 	require.ErrorContains(t, err, "2 ids with 1 destinations")
 }

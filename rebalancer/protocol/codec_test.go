@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"runtime"
 	"slices"
 	"strings"
@@ -120,6 +121,10 @@ func FuzzDecodeIDs(f *testing.F) {
 		for i, id := range ids {
 			require.Equal(t, Cost(id), CostAt(read, i))
 		}
+		require.Equal(t, Costs(ids), CostOf(read))
+		for _, bytes := range []int{0, 10, len(again) / 2, len(again), len(again) + 1} {
+			require.Equal(t, Fit(ids, bytes), FitOf(read, bytes))
+		}
 		require.Equal(t, len(again), len(listOpen+listClose)+Costs(ids)-min(1, len(ids)), "Cost is exact, but for the comma that the first has not")
 	})
 }
@@ -202,6 +207,10 @@ func FuzzUnpackPlan(f *testing.F) {
 			return
 		}
 		parts, sum, err := packPlan(data)
+		if errors.Is(err, ErrTooLarge) {
+			require.Greater(t, len(data), MaxPlanBytes-1<<10, "an older leader has compressed it")
+			return
+		}
 		require.NoError(t, err)
 		back, err := unpackPlan(bytes.Join(parts, nil), sum)
 		require.NoError(t, err)

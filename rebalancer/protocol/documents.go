@@ -70,7 +70,7 @@ func (b *builder) putPart(doc string, part Part) error {
 	return nil
 }
 
-// StorePlan persists a plan, compressed: commit the parts (they do not overlap), then the last
+// StorePlan persists a plan: commit the parts (they do not overlap), then the last
 // Multi, which makes it the stored one. It carries the last part itself, so that a small plan is
 // one write. The parts of the plan stored before stay untouched until then.
 func StorePlan(s *State, id string, data []byte) (parts []Multi, last Multi, err error) {
@@ -167,16 +167,16 @@ const (
 	maxPlanNote   = 1 << 14 // what stays behind when a plan has ended
 )
 
-// packPlan compresses a plan and cuts it.
+// packPlan puts a plan into the form of gzip and cuts it. It is not compressed: ids have little that
+// repeats, and moves wait for it.
 func packPlan(data []byte) (parts [][]byte, sum string, err error) {
 	var buf bytes.Buffer
-	// ids have nothing that repeats, and moves wait for it
-	zip, _ := gzip.NewWriterLevel(&buf, gzip.HuffmanOnly)
+	zip, _ := gzip.NewWriterLevel(&buf, gzip.NoCompression)
 	_, _ = zip.Write(data) // a Buffer takes everything
 	_ = zip.Close()
 	packed := buf.Bytes()
 	if len(packed) > MaxPlanBytes {
-		return nil, "", fmt.Errorf("plan: %d bytes compressed, at most %d: %w", len(packed), MaxPlanBytes, ErrTooLarge)
+		return nil, "", fmt.Errorf("plan: %d bytes in its parts, at most %d: %w", len(packed), MaxPlanBytes, ErrTooLarge)
 	}
 	if len(data) > maxPlanText {
 		return nil, "", fmt.Errorf("plan: %d bytes, at most %d: %w", len(data), maxPlanText, ErrTooLarge)

@@ -42,6 +42,17 @@ func CostAt(ids IDs, i int) int {
 	return Cost(ids.At(i))
 }
 
+// CostOf is what the ids of a list add to a znode together.
+func CostOf(ids IDs) (cost int) {
+	if ids.UUIDs() {
+		return ids.Bytes() + ids.Len()*len(`"",`)
+	}
+	for i := range ids.Len() {
+		cost += Cost(ids.At(i))
+	}
+	return cost
+}
+
 // Costs is what ids add to a znode together.
 func Costs(ids []string) (cost int) {
 	for _, id := range ids {
@@ -59,6 +70,20 @@ func Fit(ids []string, bytes int) int {
 		}
 	}
 	return len(ids)
+}
+
+// FitOf is Fit of the ids of a list.
+func FitOf(ids IDs, bytes int) int {
+	room := bytes - len(listOpen+listClose)
+	if ids.UUIDs() && ids.Len() > 0 {
+		return min(ids.Len(), max(0, room)/(ids.Size(0)+len(`"",`)))
+	}
+	for i := range ids.Len() {
+		if room -= CostAt(ids, i); room < 0 {
+			return i
+		}
+	}
+	return ids.Len()
 }
 
 const (
@@ -151,16 +176,21 @@ func encodeIDs(ids IDs) []byte { return writeIDs([]byte(listOpen), ids, listClos
 func writeIDs(start []byte, ids IDs, end string) []byte {
 	size := len(start) + ids.Bytes() + ids.Len()*len(`"",`) + len(end)
 	data := append(make([]byte, 0, size), start...)
+	return append(AppendIDs(data, ids), end...)
+}
+
+// AppendIDs appends ids as strings of JSON with commas between them, in the bytes that CostOf says.
+func AppendIDs(dst []byte, ids IDs) []byte {
 	if ids.UUIDs() {
-		return append(ids.AppendUUIDs(data), end...)
+		return ids.AppendUUIDs(dst)
 	}
 	for i := range ids.Len() {
 		if i > 0 {
-			data = append(data, ',')
+			dst = append(dst, ',')
 		}
-		data = appendID(data, ids, i)
+		dst = appendID(dst, ids, i)
 	}
-	return append(data, end...)
+	return dst
 }
 
 // DecodeIDs reads a list or a pool piece. What is not exact is an error, never a shorter list.

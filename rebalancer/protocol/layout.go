@@ -152,7 +152,7 @@ const (
 	MaxDocBytes   = 1 << 18 // a kept document
 	MaxPool       = 500     // pool pieces
 	MaxMultiBytes = 400_000 // a transaction with more than one list or source; one list and one piece may be larger
-	MaxPlanBytes  = 4 << 20 // a stored plan, compressed
+	MaxPlanBytes  = 4 << 20 // a stored plan, in its parts
 
 	MaxRequestBytes = 1_000_000 // what the server takes: beyond jute.maxbuffer, 1 MiB, a session ends
 	maxPlanText     = 64 << 20  // what a stored plan may unpack to

@@ -102,26 +102,26 @@ func CompactPool(s *State, k int64) (Multi, bool) {
 // ToPool, ToDelete), or is nil: deletes. pod is the uid of the pod that runs the list now, as
 // Kubernetes or the status has it; "" if unknown.
 func Revoke(s *State, n int, ids []string, to []int, pod string) (Multi, error) {
-	return RevokeApart(s, n, ids, to, []int{len(ids)}, pod)
+	return RevokeApart(s, n, NewIDs(ids), to, []int{len(ids)}, pod)
 }
 
 // RevokeApart is Revoke into several pieces, each of which ends before one of these places: what is
 // in one of them is granted without the others being written anew. Their numbers follow on each
 // other, and `_reload` gets the last: who has applied that has released all of them.
-func RevokeApart(s *State, n int, ids []string, to []int, ends []int, pod string) (Multi, error) {
+func RevokeApart(s *State, n int, ids IDs, to []int, ends []int, pod string) (Multi, error) {
 	return transact(s, "revoke", func(b *builder) error {
 		in, err := s.changeable(n)
 		if err != nil {
 			return err
 		}
-		if len(ids) == 0 || (to != nil && len(to) != len(ids)) {
-			return fmt.Errorf("ordinal %d: %d ids with %d destinations", n, len(ids), len(to))
+		if ids.Len() == 0 || (to != nil && len(to) != ids.Len()) {
+			return fmt.Errorf("ordinal %d: %d ids with %d destinations", n, ids.Len(), len(to))
 		}
 		if err := checkTargets(to); err != nil {
 			return err
 		}
-		if end := ends[len(ends)-1]; end != len(ids) || !slices.IsSorted(ends) {
-			return fmt.Errorf("ordinal %d: %d ids with %d destinations", n, len(ids), end)
+		if end := ends[len(ends)-1]; end != ids.Len() || !slices.IsSorted(ends) {
+			return fmt.Errorf("ordinal %d: %d ids with %d destinations", n, ids.Len(), end)
 		}
 		rest, err := without(in.IDs, ids)
 		if err != nil {
@@ -137,7 +137,7 @@ func RevokeApart(s *State, n int, ids []string, to []int, ends []int, pod string
 		b.setIDs(in, rest)
 		b.setReload(in, last)
 		for i, end := range ends {
-			f := Flight{From: n, Times: times + int64(i), Pod: pod, IDs: NewIDs(ids[first:end:end]), known: unknown}
+			f := Flight{From: n, Times: times + int64(i), Pod: pod, IDs: ids.Slice(first, end).Clone(), known: unknown}
 			if f.Name = FlightName(n, f.Times); to != nil {
 				f.To = slices.Clone(to[first:end])
 			}
@@ -172,7 +172,7 @@ func Redirect(s *State, flight string, ids []string, to int) (Multi, error) {
 		if err := checkTargets([]int{to}); err != nil {
 			return err
 		}
-		if _, err := without(f.IDs, ids); err != nil {
+		if _, err := without(f.IDs, NewIDs(ids)); err != nil {
 			return fmt.Errorf("flight %s: %w", flight, err)
 		}
 		next, changed := *f, setOf(ids)

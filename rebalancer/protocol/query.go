@@ -90,14 +90,16 @@ func (s *State) FlightNames() []string {
 // Size is a number of ids and what they add to a list's znode.
 type Size struct{ Count, Bytes int }
 
+// Plus is the sum.
+func (s Size) Plus(o Size) Size { return Size{s.Count + o.Count, s.Bytes + o.Bytes} }
+
 // Reserved is what is in flight to each ordinal: room that nothing else may take.
 func (s *State) Reserved() map[int]Size {
 	reserved := make(map[int]Size)
 	for _, f := range s.Flight {
-		for i, id := range f.IDs.Lent() {
+		for i := range f.IDs.Len() {
 			if to := f.Target(i); to >= 0 {
-				r := reserved[to]
-				reserved[to] = Size{r.Count + 1, r.Bytes + Cost(id)}
+				reserved[to] = reserved[to].Plus(Size{1, CostAt(f.IDs, i)})
 			}
 		}
 	}
@@ -110,6 +112,12 @@ func (f *Flight) Target(i int) int {
 		return ToDelete
 	}
 	return f.To[i]
+}
+
+// Sole is the one destination of all of its ids; false: there are several.
+func (f *Flight) Sole() (to int, ok bool) {
+	to = f.Target(0)
+	return to, !slices.ContainsFunc(f.To, func(other int) bool { return other != to })
 }
 
 // Deletes is how many of its ids are to be deleted.

@@ -41,6 +41,11 @@ func (b *builder) takePooled(from []Take) ([]IDs, error) {
 		if p == nil {
 			return fmt.Errorf("piece %s: does not exist", name)
 		}
+		if whole(from, which) {
+			taken[which[0]] = p.IDs
+			b.setPiece(name, p.Version, IDs{})
+			return nil
+		}
 		gone, err := choose(p.IDs, from, which, taken)
 		if err != nil {
 			return fmt.Errorf("piece %s: %w", name, err)
@@ -58,6 +63,11 @@ func (b *builder) takeFlying(from []Take, deletes bool) ([]IDs, error) {
 		f := b.s.Flight[name]
 		if f == nil {
 			return fmt.Errorf("flight %s: does not exist", name)
+		}
+		if to, sole := f.Sole(); sole && (to == ToDelete) == deletes && whole(from, which) {
+			taken[which[0]] = f.IDs
+			b.setFlight(Flight{Name: name, known: f.known})
+			return nil
 		}
 		isEligible := func(i int) bool { return (f.Target(i) == ToDelete) == deletes }
 		eligible := f.filter(isEligible).IDs
@@ -80,6 +90,9 @@ func (b *builder) takeFlying(from []Take, deletes bool) ([]IDs, error) {
 	})
 	return taken, err
 }
+
+// whole says that all of a piece is taken, by one Take.
+func whole(from []Take, which []int) bool { return len(which) == 1 && from[which[0]].IDs == nil }
 
 // byName calls visit for each name, in order of first appearance, with its Takes' indices.
 func byName(from []Take, visit func(name string, which []int) error) error {
@@ -197,35 +210,13 @@ func setOf(ids []string) map[string]struct{} {
 }
 
 // without returns ids less gone, each of which must be there once.
-func without(ids IDs, gone []string) (IDs, error) {
-	if n := ids.Len() - len(gone); n >= 0 && isReverse(ids.Slice(n, ids.Len()), gone) {
-		// the newest first, as a plan spreads them
-		return ids.Slice(0, n).Clone(), nil
+func without(ids, gone IDs) (IDs, error) {
+	rest, missing := ids.Without(gone)
+	if missing < 0 {
+		return rest, nil
 	}
-	drop := setOf(gone)
-	if len(drop) != len(gone) {
-		return IDs{}, fmt.Errorf("an id is given twice")
+	if id := gone.At(missing); ids.Index(id) < 0 {
+		return IDs{}, fmt.Errorf("id %q: is not there", id)
 	}
-	goes := make([]bool, ids.Len())
-	for i, id := range ids.Lent() {
-		_, goes[i] = drop[id]
-		delete(drop, id)
-	}
-	rest := ids.Filter(func(i int) bool { return !goes[i] })
-	for _, id := range gone {
-		// in the caller's order, so that the same mistake gives the same error
-		if _, missing := drop[id]; missing {
-			return IDs{}, fmt.Errorf("id %q: is not there", id)
-		}
-	}
-	return rest, nil
-}
-
-func isReverse(ids IDs, other []string) bool {
-	for i, id := range ids.Lent() {
-		if id != other[len(other)-1-i] {
-			return false
-		}
-	}
-	return true
+	return IDs{}, fmt.Errorf("an id is given twice")
 }

@@ -1,7 +1,6 @@
 package steps
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,23 +11,19 @@ import (
 // What goes to one target has a piece of its own, unless there are many targets, or all of it would
 // not fit into one transaction.
 func TestWhatIsRevokedIsSetApartByItsTarget(t *testing.T) {
-	ids := make([]string, 400)
-	for i := range ids {
-		ids[i] = fmt.Sprint(i)
-	}
 	in := &protocol.Instance{Bytes: 4000}
-	require.Equal(t, []int{2, 5, 6}, apart(in, ids[:6], []int{7, 7, 8, 8, 8, 9}))
-	require.Equal(t, []int{1}, apart(in, ids[:1], []int{7}))
+	require.Equal(t, []int{2, 5, 6}, apart(in, []int{7, 7, 8, 8, 8, 9}))
+	require.Equal(t, []int{1}, apart(in, []int{7}))
 
-	to := make([]int, len(ids))
+	to := make([]int, 400)
 	for i := range to {
 		to[i] = i / 2 // 200 targets
 	}
-	ends := apart(in, ids, to)
+	ends := apart(in, to)
 	require.LessOrEqual(t, len(ends), maxApart)
 	require.Equal(t, 14, ends[0], "seven targets")
-	require.Equal(t, len(ids), ends[len(ends)-1])
+	require.Equal(t, len(to), ends[len(ends)-1])
 
 	in.Bytes = protocol.MaxMultiBytes
-	require.Equal(t, []int{len(ids)}, apart(in, ids, to))
+	require.Equal(t, []int{len(to)}, apart(in, to))
 }

@@ -13,12 +13,26 @@ import (
 // that is open and has room, and else to the pool, from where it is placed again.
 type Grant struct {
 	// Granted is told what an ordinal received, Pooled what has come back to the pool.
-	Granted func(n int, takes []protocol.Take)
-	Pooled  func(take protocol.Take)
+	Granted func(n int, parts []Part)
+	Pooled  func(part Part)
 	Move    *Move
 
 	// due is what else is granted while the step is asked for more.
 	due []grant
+}
+
+// Part is how many resources came out of a piece of the flight.
+type Part struct {
+	Flight string
+	N      int
+}
+
+// partOf is what a take gets.
+func partOf(st *protocol.State, take protocol.Take) Part {
+	if take.IDs == nil {
+		return Part{take.Name, st.Flight[take.Name].IDs.Len()}
+	}
+	return Part{take.Name, len(take.IDs)}
 }
 
 // grant is what of the flight an ordinal gets.
@@ -62,7 +76,8 @@ func (s *Grant) Next(v *View) Proposal {
 		if !p.full() {
 			m, err := protocol.ReleaseToPool(v.State, v.Piece+p.Pieces, take)
 			p.Pieces++
-			p.add(Job{Multi: m, Then: func(time.Time) { s.Pooled(take) }, Pieces: []string{take.Name}}, err)
+			part := partOf(v.State, take)
+			p.add(Job{Multi: m, Then: func(time.Time) { s.Pooled(part) }, Pieces: []string{take.Name}}, err)
 		}
 	}
 	s.due = nil
@@ -104,8 +119,10 @@ func (s *Grant) give(v *View, p Proposal) Proposal {
 		}
 		takes := pack.Fitting(v.State, g.to, g.takes, func(piece string) protocol.IDs { return v.State.Flight[piece].IDs })
 		m, err := protocol.Grant(v.State, protocol.Give{To: g.to, From: takes})
-		j := Job{Multi: m, Then: func(time.Time) { s.Granted(g.to, takes) }, Lists: []int{g.to}}
+		var parts []Part
+		j := Job{Multi: m, Then: func(time.Time) { s.Granted(g.to, parts) }, Lists: []int{g.to}}
 		for _, take := range takes {
+			parts = append(parts, partOf(v.State, take))
 			j.Pieces, busy[take.Name] = append(j.Pieces, take.Name), true
 		}
 		p.add(j, err)
@@ -164,13 +181,20 @@ func (l *released) wait(f *protocol.Flight, at, horizon time.Time) {
 
 // sort splits a released piece by where its ids go.
 func (l *released) sort(v *View, f *protocol.Flight) {
-	deletes, pool, grants := 0, []string(nil), map[int][]string{}
+	if to, sole := f.Sole(); sole && to >= 0 {
+		if whole := (protocol.Size{Count: f.IDs.Len(), Bytes: protocol.CostOf(f.IDs)}); v.receives(to, l.sizes[to], whole) {
+			l.grant(v, to, protocol.Take{Name: f.Name}, whole)
+			return
+		}
+	}
+	deletes, pool, grants, sizes := 0, []string(nil), map[int][]string{}, map[int]protocol.Size{}
 	for i, id := range f.IDs.All() {
+		one := protocol.Size{Count: 1, Bytes: protocol.Cost(id)}
 		switch to := f.Target(i); {
 		case to == protocol.ToDelete:
 			deletes++
-		case v.receives(to, l.sizes[to], id):
-			l.sizes[to] = protocol.Size{Count: l.sizes[to].Count + 1, Bytes: l.sizes[to].Bytes + protocol.Cost(id)}
+		case v.receives(to, l.sizes[to].Plus(sizes[to]), one):
+			sizes[to] = sizes[to].Plus(one)
 			grants[to] = append(grants[to], id)
 		default:
 			pool = append(pool, id)
@@ -182,19 +206,25 @@ func (l *released) sort(v *View, f *protocol.Flight) {
 	if len(pool) > 0 {
 		l.pool = append(l.pool, protocol.Take{Name: f.Name, IDs: pool})
 	}
-	revoked := v.Releases.Since(f.Name)
 	for _, to := range slices.Sorted(maps.Keys(grants)) {
-		if first, known := l.oldest[to]; !known || revoked.Before(first) {
-			l.oldest[to] = revoked
-		}
-		l.grants[to] = append(l.grants[to], protocol.Take{Name: f.Name, IDs: grants[to]})
+		l.grant(v, to, protocol.Take{Name: f.Name, IDs: grants[to]}, sizes[to])
 	}
 }
 
-// receives says whether n is open, stays, and has room for one more id besides what is granted to
-// it already.
-func (v *View) receives(n int, granted protocol.Size, id string) bool {
+// grant notes what an ordinal gets of a piece.
+func (l *released) grant(v *View, to int, take protocol.Take, size protocol.Size) {
+	revoked := v.Releases.Since(take.Name)
+	if first, known := l.oldest[to]; !known || revoked.Before(first) {
+		l.oldest[to] = revoked
+	}
+	l.grants[to] = append(l.grants[to], take)
+	l.sizes[to] = l.sizes[to].Plus(size)
+}
+
+// receives says whether n is open, stays, and has room for more besides what is granted to it
+// already.
+func (v *View) receives(n int, granted, more protocol.Size) bool {
 	in := v.State.Instances[n]
-	return in != nil && v.Orders.Stays(n) && v.State.IsOpen(n) && in.IDs.Len()+granted.Count < v.Orders.Capacity &&
-		in.Bytes+granted.Bytes+protocol.Cost(id) <= protocol.MaxListBytes
+	return in != nil && v.Orders.Stays(n) && v.State.IsOpen(n) && in.IDs.Len()+granted.Count+more.Count <= v.Orders.Capacity &&
+		in.Bytes+granted.Bytes+more.Bytes <= protocol.MaxListBytes
 }

@@ -145,10 +145,12 @@ func (v *View) expels(d wave.SourceMoves) bool {
 		return false
 	}
 	w := plan.World{Pins: v.Attributes.Pins(), Instances: []plan.Instance{{Ordinal: d.From}}}
-	return !slices.ContainsFunc(d.IDs, func(id string) bool {
-		a, _, _ := v.attribute(id)
-		return w.Allows(a.Pin, 0)
-	})
+	for _, id := range d.IDs.Lent() {
+		if a, _, _ := v.attribute(id); w.Allows(a.Pin, 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // weightOf is what ids weigh, in thousandths.

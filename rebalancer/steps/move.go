@@ -146,18 +146,18 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 			continue
 		}
 		ids, to := w.Next(n, s.room, bytes)
-		if len(ids) == 0 {
+		if len(to) == 0 {
 			continue
 		}
 		if s.room > 0 {
-			s.room -= len(ids)
+			s.room -= len(to)
 		}
 		if !v.abandoned(n) {
 			s.waiting++
-		} else if len(w.Pending[n].IDs) > 0 {
+		} else if len(w.Pending[n].To) > 0 {
 			rest = append(rest, n)
 		}
-		times, ends := v.State.NextTimes(n), apart(v.State.Instances[n], ids, to)
+		times, ends := v.State.NextTimes(n), apart(v.State.Instances[n], to)
 		m, err := protocol.RevokeApart(v.State, n, ids, to, ends, v.Pod(n))
 		sent := v.Now
 		p.add(Job{Multi: m, Lists: []int{n}, Then: func(now time.Time) {
@@ -165,7 +165,7 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 				w.Revoked(protocol.FlightName(n, times+int64(i)), sent)
 			}
 			if w.Voluntary() {
-				s.window = append(s.window, wave.Moved{At: now, N: len(ids)})
+				s.window = append(s.window, wave.Moved{At: now, N: len(to)})
 			}
 		}}, err)
 	}
@@ -184,14 +184,14 @@ const maxApart = 32
 
 // apart says where the pieces end into which ids are revoked: each holds what goes to one target, or
 // to a few where there are many. Where they would not fit into one transaction there is one piece.
-func apart(in *protocol.Instance, ids []string, to []int) (ends []int) {
-	for i := range ids {
-		if i+1 == len(ids) || to[i] != to[i+1] {
+func apart(in *protocol.Instance, to []int) (ends []int) {
+	for i := range to {
+		if i+1 == len(to) || to[i] != to[i+1] {
 			ends = append(ends, i+1)
 		}
 	}
 	const perPiece = 400 // bytes beside ids
-	if size := in.Bytes + len(ids)*len(`,-1`); size+maxApart*perPiece > protocol.MaxMultiBytes {
+	if size := in.Bytes + len(to)*len(`,-1`); size+maxApart*perPiece > protocol.MaxMultiBytes {
 		return ends[len(ends)-1:]
 	}
 	few := ends[:0:0]
@@ -199,7 +199,7 @@ func apart(in *protocol.Instance, ids []string, to []int) (ends []int) {
 	for i := each; i < len(ends); i += each {
 		few = append(few, ends[i-1])
 	}
-	return append(few, len(ids))
+	return append(few, len(to))
 }
 
 // sharedUntil is how long the list of n waits for what the wave after the running one gives to it:

@@ -45,12 +45,12 @@ func newMover() *mover {
 	m.open = &Open{Opened: func(_, _, _ []int) {}}
 	m.back = &RollBack{Calls: m.calls, Move: m.move, Spread: m.spread, Done: func(*RolledBack) {}}
 	m.grant = &Grant{Move: m.move}
-	m.grant.Granted = func(_ int, takes []protocol.Take) {
-		for _, take := range takes {
-			m.move.Arrived(time.Time{}, take.Name, len(take.IDs))
+	m.grant.Granted = func(_ int, parts []Part) {
+		for _, part := range parts {
+			m.move.Arrived(time.Time{}, part.Flight, part.N)
 		}
 	}
-	m.grant.Pooled = func(take protocol.Take) { m.move.Arrived(time.Time{}, take.Name, len(take.IDs)) }
+	m.grant.Pooled = func(part Part) { m.move.Arrived(time.Time{}, part.Flight, part.N) }
 	return m
 }
 

@@ -139,16 +139,17 @@ func (s *Place) plan(v *View, p Proposal) Proposal {
 // runs, but not with an ordinal that is gone: that goes to the pool, where it is counted as what it
 // is.
 func leaves(v *View, p *plan.Plan) wave.Moves {
-	moves := wave.MovesOf(p)
+	moves, homeless := wave.MovesOf(p), wave.Gathering{}
 	for _, refusal := range p.Refused {
 		if refusal.From == plan.FromPool {
 			continue
 		}
 		in := &p.World().Instances[refusal.From]
 		if in.Leaving && (slices.Contains(v.Orders.Gone, in.Ordinal) || release.AssumedDead(v.Orders, in.Ordinal)) {
-			moves.Add(in.Ordinal, in.IDs.At(int(refusal.Index)), protocol.ToPool)
+			homeless.Add(in.Ordinal, in.IDs.At(int(refusal.Index)), protocol.ToPool)
 		}
 	}
+	moves.Join(homeless.Moves())
 	return moves
 }
 

@@ -52,18 +52,18 @@ func moved(p *plan.Plan) (must, spread int) {
 func (s *story) counting(m *mover) (must, spread *int) {
 	must, spread = new(int), new(int)
 	arrived := m.grant.Granted
-	m.grant.Granted = func(n int, takes []protocol.Take) {
-		for _, take := range takes {
+	m.grant.Granted = func(n int, parts []Part) {
+		for _, part := range parts {
 			var from int
-			_, err := fmt.Sscanf(take.Name, "%d-", &from)
+			_, err := fmt.Sscanf(part.Flight, "%d-", &from)
 			require.NoError(s.t, err)
 			if s.v.Orders.Stays(from) {
-				*spread += len(take.IDs)
+				*spread += part.N
 			} else {
-				*must += len(take.IDs)
+				*must += part.N
 			}
 		}
-		arrived(n, takes)
+		arrived(n, parts)
 	}
 	return must, spread
 }

@@ -157,13 +157,13 @@ func returnFlights(v *View, done *RolledBack, p *Proposal) (jobs []Job) {
 // undo are the moves that bring back what the running wave has moved. What an undo has moved is not
 // undone: it would come and go.
 func (s *RollBack) undo(v *View, running *wave.Running, done *RolledBack) wave.Moves {
-	moves := wave.Moves{}
+	moves := wave.Gathering{}
 	if running == nil || running.Reason == wave.Undo {
-		return moves
+		return nil
 	}
 	for _, d := range running.Moves {
 		returns := v.Orders.Stays(d.From) && v.State.IsOpen(d.From)
-		for i, id := range d.IDs {
+		for i, id := range d.IDs.Lent() {
 			at, known := v.Index.Find(id)
 			switch {
 			case !known || at < 0 || int(at) != d.To[i]:
@@ -175,7 +175,7 @@ func (s *RollBack) undo(v *View, running *wave.Running, done *RolledBack) wave.M
 			}
 		}
 	}
-	return moves
+	return moves.Moves()
 }
 
 // ended answers the callers, unless all of it is tried again.

@@ -184,7 +184,7 @@ func atOnce(v *View, moves wave.Moves, p *Proposal) (later int) {
 	for _, n := range moves.Sources() {
 		k := 0
 		if v.writable(n, p) {
-			k = protocol.Fit(moves[n].IDs, RevokeBytes)
+			k = protocol.FitOf(moves[n].IDs, RevokeBytes)
 		}
 		later += moves.Keep(n, k)
 	}

@@ -330,10 +330,11 @@ func TestWhatIsReleasedGoesWhereItMayAndElseToThePool(t *testing.T) {
 	s.assign(2, "e", "f", "g")
 	m, err := protocol.Revoke(s.v.State, 2, []string{"e", "f", "g"}, []int{0, 1, protocol.ToDelete}, "")
 	s.commit(m, err)
-	granted, pooled := map[int][]protocol.Take{}, []protocol.Take(nil)
+	flight := s.v.State.FlightNames()[0]
+	granted, pooled := map[int][]Part{}, []Part(nil)
 	grant := &Grant{
-		Granted: func(n int, takes []protocol.Take) { granted[n] = takes },
-		Pooled:  func(take protocol.Take) { pooled = append(pooled, take) },
+		Granted: func(n int, parts []Part) { granted[n] = parts },
+		Pooled:  func(part Part) { pooled = append(pooled, part) },
 	}
 	require.Equal(t, s.v.Now.Add(5*time.Second), grant.Next(&s.v).Again, "it settles")
 	s.v.Now = s.v.Now.Add(5 * time.Second)
@@ -342,11 +343,15 @@ func TestWhatIsReleasedGoesWhereItMayAndElseToThePool(t *testing.T) {
 	require.Equal(t, s.v.Now.Add(time.Second), p.Again, "the list of 1 was written a moment ago")
 	s.next(grant)
 	s.next(grant)
-	require.Equal(t, []string{"e"}, pooled[0].IDs, "0 is full")
+	require.Equal(t, []Part{{flight, 1}}, pooled, "0 is full")
+	for _, piece := range s.v.State.Pool {
+		require.Equal(t, []string{"e"}, piece.IDs.Strings())
+	}
 	require.Empty(t, granted)
 	s.v.Now = s.v.Now.Add(time.Second)
 	require.Equal(t, []string{"grant"}, s.next(grant))
-	require.Equal(t, []string{"f"}, granted[1][0].IDs)
+	require.Equal(t, map[int][]Part{1: {{flight, 1}}}, granted)
+	require.Equal(t, []string{"d", "f"}, s.v.State.Instances[1].IDs.Strings())
 	require.Empty(t, s.v.State.Flight)
 	require.Equal(t, 1, s.v.State.Unassigned())
 	require.NoError(t, s.v.State.Check())

@@ -1,6 +1,7 @@
 package wave
 
 import (
+	"strings"
 	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
@@ -25,7 +26,7 @@ func Begin(w *Wave) *Running {
 	r := &Running{Wave: *w, Pending: Moves{}, flights: map[string]time.Time{}}
 	for _, d := range w.Moves {
 		r.Pending[d.From] = d
-		r.Total += len(d.IDs)
+		r.Total += len(d.To)
 	}
 	return r
 }
@@ -36,17 +37,18 @@ func Resume(w *Wave, st *protocol.State, find func(id string) (int32, bool)) *Ru
 	r := &Running{Wave: *w, Pending: Moves{}, flights: map[string]time.Time{}}
 	flying := map[string]struct{}{}
 	for _, d := range w.Moves {
-		r.Total += len(d.IDs)
-		for i, id := range d.IDs {
+		r.Total += len(d.To)
+		r.Pending.set(d.From, d.filter(func(id string) bool {
 			switch at, known := find(id); {
 			case known && at == int32(d.From):
-				r.Pending.Add(d.From, id, d.To[i])
+				return true
 			case known && at == inventory.InFlight:
-				flying[id] = struct{}{}
+				flying[strings.Clone(id)] = struct{}{}
 			default:
 				r.Arrived++
 			}
-		}
+			return false
+		}))
 	}
 	for name, f := range st.Flight {
 		if len(f.IDs.Among(flying)) > 0 {
@@ -58,19 +60,28 @@ func Resume(w *Wave, st *protocol.State, find func(id string) (int32, bool)) *Ru
 
 // SkipGone passes over a source's pending moves whose id is not there any more.
 func (r *Running) SkipGone(from int, here func(id string) bool) {
-	d, rest := r.Pending[from], SourceMoves{From: from}
-	for i, id := range d.IDs {
-		if here(id) {
-			rest.IDs, rest.To = append(rest.IDs, id), append(rest.To, d.To[i])
+	r.Pending.set(from, r.Pending[from].filter(here))
+}
+
+// filter are the moves of the ids that keep says, each of which is lent to it.
+func (d SourceMoves) filter(keep func(id string) bool) SourceMoves {
+	kept := make([]bool, len(d.To))
+	for i, id := range d.IDs.Lent() {
+		kept[i] = keep(id)
+	}
+	some := SourceMoves{From: d.From, IDs: d.IDs.Filter(func(i int) bool { return kept[i] })}
+	for i, to := range d.To {
+		if kept[i] {
+			some.To = append(some.To, to)
 		}
 	}
-	r.Pending.set(from, rest)
+	return some
 }
 
 // Next takes at most n moves (negative: any number) and so many bytes of a source's pending.
-func (r *Running) Next(from, n, bytes int) (ids []string, to []int) {
+func (r *Running) Next(from, n, bytes int) (ids protocol.IDs, to []int) {
 	d := r.Pending[from]
-	k := protocol.Fit(d.IDs, bytes)
+	k := protocol.FitOf(d.IDs, bytes)
 	if n >= 0 {
 		k = min(k, n)
 	}

@@ -50,8 +50,8 @@ type Wave struct {
 	// Reassigned are sources that are emptied without their help, ascending: at most 1,000 are
 	// named. Those who follow read them, and Reason, without the moves, which come last.
 	Reassigned []int `json:"reassigned,omitempty"`
-	// Moves are ascending by From, each once.
-	Moves []SourceMoves `json:"moves"`
+	// Moves are ascending by From, each once. They are stored as `moves`.
+	Moves []SourceMoves `json:"-"`
 	// Shared are targets to which the plan gives more right after this wave. It is not stored: that
 	// their lists are written once is worth no more than a moment's wait.
 	Shared []int `json:"-"`
@@ -59,29 +59,75 @@ type Wave struct {
 
 // SourceMoves are the moves from one ordinal; To has an ordinal or protocol.ToPool an id.
 type SourceMoves struct {
-	From int      `json:"from"`
-	IDs  []string `json:"ids"`
-	To   []int    `json:"to"`
+	From int
+	IDs  protocol.IDs
+	To   []int
 }
 
 const schema = 1
 
 // Parse reads a stored wave.
 func Parse(data []byte) (*Wave, error) {
-	var w Wave
-	if err := exact.JSON(data, &w); err != nil {
+	var stored struct {
+		Wave
+		Moves []struct {
+			From int      `json:"from"`
+			IDs  []string `json:"ids"`
+			To   []int    `json:"to"`
+		} `json:"moves"`
+	}
+	if err := exact.JSON(data, &stored); err != nil {
 		return nil, fmt.Errorf("read stored wave: %w", err)
 	}
+	w := stored.Wave
 	if w.V != schema {
 		return nil, fmt.Errorf("read stored wave: v: schema %d, want %d", w.V, schema)
 	}
-	for _, d := range w.Moves {
+	for _, d := range stored.Moves {
 		if len(d.IDs) != len(d.To) {
 			return nil, fmt.Errorf("read stored wave: from %d: %d ids with %d destinations", d.From, len(d.IDs), len(d.To))
 		}
+		w.Moves = append(w.Moves, SourceMoves{d.From, protocol.NewIDs(d.IDs), d.To})
 	}
 	return &w, nil
 }
+
+// encode writes a wave as it is stored: JSON of which the moves come last. Their ids stand as in a
+// list, in the bytes that protocol.Cost says; there are many, and no move begins before them.
+func (w *Wave) encode() ([]byte, error) {
+	head, err := exact.Marshal(w)
+	if err != nil {
+		return nil, fmt.Errorf("encode wave: %w", err)
+	}
+	size := len(head)
+	for _, d := range w.Moves {
+		size += len(perSource) + 2*digits + protocol.CostOf(d.IDs) + (digits+1)*len(d.To)
+	}
+	data := append(make([]byte, 0, size), head[:len(head)-len("}")]...)
+	data = append(data, `,"moves":[`...)
+	for i, d := range w.Moves {
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = append(strconv.AppendInt(append(data, `{"from":`...), int64(d.From), 10), `,"ids":[`...)
+		data = append(protocol.AppendIDs(data, d.IDs), `],"to":[`...)
+		for k, to := range d.To {
+			if k > 0 {
+				data = append(data, ',')
+			}
+			data = strconv.AppendInt(data, int64(to), 10)
+		}
+		data = append(data, `]}`...)
+	}
+	return append(data, `]}`...), nil
+}
+
+// perSource is what the moves of a source take beside ids and numbers, digits what a number seldom
+// exceeds.
+const (
+	perSource = `{"from":,"ids":[],"to":[]},`
+	digits    = 4
+)
 
 // New is a wave of what p takes from instances, without its moves.
 func New(reason string, p *plan.Plan, beyond int) Wave {
@@ -95,11 +141,7 @@ func (w *Wave) Fill(moves Moves, window Window, now time.Time) ([]byte, error) {
 	w.Reassigned = w.Reassigned[:min(len(w.Reassigned), maxReassigned)]
 	cut, rest, shared := moves.cut()
 	w.Moves, w.Beyond, w.Shared = cut, w.Beyond+rest, shared
-	data, err := exact.Marshal(w)
-	if err != nil {
-		return nil, fmt.Errorf("encode wave: %w", err)
-	}
-	return data, nil
+	return w.encode()
 }
 
 // Voluntary says whether the wave keeps to suspensions, pauses and the moves of a minute: all but
@@ -111,45 +153,50 @@ type Moves map[int]SourceMoves
 
 // MovesOf are those that a plan makes from instances.
 func MovesOf(p *plan.Plan) Moves {
-	moves, w := Moves{}, p.World()
-	for rest := p.Moves; len(rest) > 0; {
-		from, n := rest[0].From, 1
-		for n < len(rest) && rest[n].From == from {
-			n++
+	w := p.World()
+	counts := make([]int, len(w.Instances))
+	for _, m := range p.Moves {
+		if m.From != plan.FromPool {
+			counts[m.From]++
 		}
-		if from != plan.FromPool {
-			ordinal := w.Ordinal(from)
-			d := moves[ordinal]
-			d.From, d.IDs, d.To = ordinal, slices.Grow(d.IDs, n), slices.Grow(d.To, n)
-			for _, m := range rest[:n] {
-				d.IDs, d.To = append(d.IDs, w.ID(m)), append(d.To, w.Ordinal(m.To))
-			}
-			moves[ordinal] = d
-		}
-		rest = rest[n:]
 	}
-	return moves
+	g := Gathering{}
+	for _, m := range p.Moves {
+		if m.From != plan.FromPool {
+			in := &w.Instances[m.From]
+			g.of(in.Ordinal, counts[m.From]).add(in.IDs, int(m.Index), w.Ordinal(m.To))
+		}
+	}
+	return g.Moves()
 }
 
-// Add adds a move.
-func (m Moves) Add(from int, id string, to int) {
-	d := m[from]
-	m[from] = SourceMoves{from, append(d.IDs, id), append(d.To, to)}
-}
-
-// SortByTarget orders the moves of a source by where they go.
+// SortByTarget orders the moves of a source by where they go. Those of one target mostly stand side
+// by side, and move together.
 func (m Moves) SortByTarget(from int) {
 	d := m[from]
-	order := make([]int, len(d.To))
-	for i := range order {
-		order[i] = i
+	var runs []SourceMoves
+	for rest := d; len(rest.To) > 0; {
+		n := 1
+		for n < len(rest.To) && rest.To[n] == rest.To[0] {
+			n++
+		}
+		first, later := rest.split(n)
+		runs, rest = append(runs, first), later
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return d.To[a] - d.To[b] })
-	sorted := SourceMoves{From: from, IDs: make([]string, len(order)), To: make([]int, len(order))}
-	for i, k := range order {
-		sorted.IDs[i], sorted.To[i] = d.IDs[k], d.To[k]
+	slices.SortStableFunc(runs, func(a, b SourceMoves) int { return a.To[0] - b.To[0] })
+	ids, to := make([]protocol.IDs, len(runs)), make([]int, 0, len(d.To))
+	for i, run := range runs {
+		ids[i], to = run.IDs, append(to, run.To...)
 	}
-	m.set(from, sorted)
+	m.set(from, SourceMoves{from, protocol.IDs{}.Concat(ids...), to})
+}
+
+// Join adds other moves.
+func (m Moves) Join(others Moves) {
+	for from, o := range others {
+		d := m[from]
+		m.set(from, SourceMoves{from, d.IDs.Concat(o.IDs), slices.Concat(d.To, o.To)})
+	}
 }
 
 // Sources are the ordinals that the moves are from, ascending.
@@ -158,7 +205,7 @@ func (m Moves) Sources() []int { return slices.Sorted(maps.Keys(m)) }
 // Count is the number of moves.
 func (m Moves) Count() (n int) {
 	for _, d := range m {
-		n += len(d.IDs)
+		n += len(d.To)
 	}
 	return n
 }
@@ -167,14 +214,14 @@ func (m Moves) Count() (n int) {
 func (m Moves) Keep(from, k int) (out int) {
 	first, rest := m[from].split(k)
 	m.set(from, first)
-	return len(rest.IDs)
+	return len(rest.To)
 }
 
 // After are the moves that a wave, filled with the first of them, has left out.
 func (m Moves) After(w *Wave) Moves {
 	rest := maps.Clone(m)
 	for _, d := range w.Moves {
-		_, left := m[d.From].split(len(d.IDs))
+		_, left := m[d.From].split(len(d.To))
 		rest.set(d.From, left)
 	}
 	return rest
@@ -182,14 +229,14 @@ func (m Moves) After(w *Wave) Moves {
 
 // set replaces the moves of a source.
 func (m Moves) set(from int, d SourceMoves) {
-	if m[from] = d; len(d.IDs) == 0 {
+	if m[from] = d; len(d.To) == 0 {
 		delete(m, from)
 	}
 }
 
 // split divides them into the first k and the rest.
 func (d SourceMoves) split(k int) (first, rest SourceMoves) {
-	return SourceMoves{d.From, d.IDs[:k:k], d.To[:k:k]}, SourceMoves{d.From, d.IDs[k:], d.To[k:]}
+	return SourceMoves{d.From, d.IDs.Slice(0, k), d.To[:k:k]}, SourceMoves{d.From, d.IDs.Slice(k, len(d.To)), d.To[k:]}
 }
 
 // cut takes what one wave may hold, and returns how many moves are left over. A source is divided
@@ -198,22 +245,23 @@ func (d SourceMoves) split(k int) (first, rest SourceMoves) {
 func (m Moves) cut() (moves []SourceMoves, beyond int, shared []int) {
 	room, left := maxMoves, maxBytes
 	var next SourceMoves
+	var number [20]byte
 	for _, from := range m.Sources() {
 		d, n, size := m[from], 0, 0
-		left -= len(`{"from":,"ids":[],"to":[]},`) + len(strconv.Itoa(from))
-		for n < len(d.IDs) && n < room {
-			cost := protocol.Cost(d.IDs[n]) + len(strconv.Itoa(d.To[n])) + len(",")
+		left -= len(perSource) + len(strconv.Itoa(from))
+		for n < len(d.To) && n < room {
+			cost := protocol.CostAt(d.IDs, n) + len(strconv.AppendInt(number[:0], int64(d.To[n]), 10)) + len(",")
 			if size+cost > left {
 				break
 			}
 			size += cost
 			n++
 		}
-		if n < len(d.IDs) {
+		if n < len(d.To) {
 			if len(moves) > 0 {
 				n = 0
 			}
-			if room = 0; next.IDs == nil {
+			if room = 0; next.To == nil {
 				_, next = d.split(n)
 			}
 		} else {
@@ -221,7 +269,7 @@ func (m Moves) cut() (moves []SourceMoves, beyond int, shared []int) {
 		}
 		left -= size
 		first, rest := d.split(n)
-		if beyond += len(rest.IDs); n > 0 {
+		if beyond += len(rest.To); n > 0 {
 			moves = append(moves, first)
 		}
 	}

@@ -1,7 +1,6 @@
 package wave
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,18 +28,20 @@ func TestEveryWaveFits(t *testing.T) {
 	for name, id := range map[string]func(n, i int) string{
 		"long ids":       func(n, i int) string { return fmt.Sprintf("%0256d", n*1000+i) },
 		"short ids":      func(n, i int) string { return fmt.Sprintf("%x", n*1000+i) },
+		"UUIDs":          func(n, i int) string { return fmt.Sprintf("%08x-0000-4000-8000-%012x", n, i) },
 		"escaped ids":    func(n, i int) string { return fmt.Sprintf("%s%d-%d", strings.Repeat("<", 200), n, i) },
 		"controlled ids": func(n, i int) string { return fmt.Sprintf("%s%d-%d", strings.Repeat("\x01", 200), n, i) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			moves := Moves{}
+			all := Gathering{}
 			w := Wave{Plan: "p", Reason: Drain}
 			for n := range 4000 {
 				from := 1_000_000_000 + 2*n
 				for i := range 12 {
-					moves.Add(from, id(n, i), 1_000_000_001)
+					all.Add(from, id(n, i), 1_000_000_001)
 				}
 			}
+			moves := all.Moves()
 			w.Why = why(Drain, planOf(t, moves.Sources()))
 			now, window := time.Now(), manyMoves(time.Now(), 5000)
 			data, err := w.Fill(moves, window.Recent(now), now)
@@ -95,21 +96,21 @@ func TestTheNoteOfMovesFits(t *testing.T) {
 }
 
 func TestAWaveHoldsAtMostSoManyBytes(t *testing.T) {
-	all := Moves{}
+	all := Gathering{}
 	for n := range 80 {
 		for i := range 300 {
 			all.Add(n, fmt.Sprintf("%0240d-%05d", n, i), 9)
 		}
 	}
-	moves, beyond, shared := all.cut()
+	moves, beyond, shared := all.Moves().cut()
 	require.Equal(t, []int{9}, shared, "more goes there")
 	for _, d := range moves {
-		require.Len(t, d.IDs, 300, "no source is divided")
+		require.Equal(t, 300, d.IDs.Len(), "no source is divided")
 	}
 	w := Wave{V: schema, Moves: moves}
 	require.Equal(t, 24_000, Begin(&w).Total+beyond)
 	require.Positive(t, beyond)
-	data, err := json.Marshal(w)
+	data, err := w.encode()
 	require.NoError(t, err)
 	require.Less(t, len(data), protocol.MaxPlanBytes)
 	require.Greater(t, len(data), protocol.MaxPlanBytes*9/10)
@@ -120,7 +121,7 @@ func TestAWaveHasOneMeaning(t *testing.T) {
 	require.ErrorContains(t, err, `duplicate field "moves[0].to"`)
 	w, err := Parse([]byte(`{"v":1,"plan":"p","moves":[{"from":1,"ids":["a"],"to":[2],"To":[3]}],"newer":1}`))
 	require.NoError(t, err)
-	require.Equal(t, []SourceMoves{{From: 1, IDs: []string{"a"}, To: []int{2}}}, w.Moves)
+	require.Equal(t, []SourceMoves{{From: 1, IDs: protocol.NewIDs([]string{"a"}), To: []int{2}}}, w.Moves)
 }
 
 func FuzzParseWave(f *testing.F) {
@@ -130,11 +131,13 @@ func FuzzParseWave(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := json.Marshal(w)
+		again, err := w.encode()
 		require.NoError(t, err)
 		same, err := Parse(again)
 		require.NoError(t, err)
 		require.Equal(t, Begin(w).Total, Begin(same).Total)
-		require.True(t, slices.EqualFunc(w.Moves, same.Moves, func(a, b SourceMoves) bool { return a.From == b.From && len(a.IDs) == len(b.IDs) }))
+		require.True(t, slices.EqualFunc(w.Moves, same.Moves, func(a, b SourceMoves) bool {
+			return a.From == b.From && slices.Equal(a.IDs.Strings(), b.IDs.Strings()) && slices.Equal(a.To, b.To)
+		}))
 	})
 }

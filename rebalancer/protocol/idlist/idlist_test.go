@@ -89,6 +89,38 @@ func TestAListTellsWhatItWasMadeOf(t *testing.T) {
 	})
 }
 
+// Without leaves the others in order, whatever the order of what goes, or says what cannot go.
+func TestWithout(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var ids []string
+		for _, id := range anyIDs(t, "ids") {
+			if !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+		gone := rapid.Permutation(ids).Draw(t, "gone")
+		gone = gone[:rapid.IntRange(0, len(gone)).Draw(t, "number")]
+		if rapid.Bool().Draw(t, "the newest first") {
+			gone = slices.Clone(ids[len(ids)-len(gone):])
+			slices.Reverse(gone)
+		}
+		rest, missing := Of(ids).Without(Of(gone))
+		require.Equal(t, -1, missing)
+		same(t, slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(gone, id) }), rest)
+
+		if more := anyIDs(t, "more"); len(more) > 0 {
+			gone = rapid.Permutation(append(slices.Clone(gone), more...)).Draw(t, "what goes with more")
+			bad := func(id string) bool {
+				first := slices.Index(gone, id)
+				return !slices.Contains(ids, id) || slices.Contains(gone[first+1:], id)
+			}
+			_, missing = Of(ids).Without(Of(gone))
+			require.Equal(t, slices.ContainsFunc(gone, bad), missing >= 0)
+			require.True(t, missing < 0 || bad(gone[missing]))
+		}
+	})
+}
+
 func same(t *rapid.T, want []string, l List) {
 	require.Equal(t, len(want), l.Len())
 	require.Equal(t, len(strings.Join(want, "")), l.Bytes())
