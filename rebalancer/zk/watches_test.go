@@ -306,18 +306,23 @@ func agree(t *testing.T, want, got *protocol.State) {
 // Whatever another client does, the next read sees it.
 func TestNoKeptAnswerIsOlderThanTheServer(t *testing.T) {
 	connect, raw, c, s := atWork(t)
+	kept := 0
 	for seed := range uint64(40) {
 		m := meddler{raw, rand.New(rand.NewPCG(seed, 1))}
 		for range 1 + m.random.IntN(6) {
 			m.write()
 		}
-		before := requests(c)
+		before, session := requests(c), testutil.ToFloat64(c.metrics.sessions)
 		got, _, err := c.ReadOnce(patient(t), s)
 		require.NoError(t, err)
-		require.Less(t, since(c, before)["exists"], 20, "it was no comparison")
+		if testutil.ToFloat64(c.metrics.sessions) == session { // a new one, on a busy machine, has kept nothing
+			require.Less(t, since(c, before)["exists"], 20, "it was no comparison")
+			kept++
+		}
 		agree(t, fromTheServer(t, connect, s), got)
 		s = got
 	}
+	require.Positive(t, kept)
 	require.Zero(t, testutil.ToFloat64(c.metrics.missed))
 }
 

@@ -3,7 +3,7 @@ package idlist
 // Without are those of l less those of gone, in memory of their own. missing is the place in gone of
 // one that is not in l, or that stands twice in gone; -1: there is none, and only then is rest good.
 func (l List) Without(gone List) (rest List, missing int) {
-	if n := l.Len() - gone.Len(); n >= 0 && l.Slice(n, l.Len()).isReverse(gone) {
+	if n := l.Len() - gone.Len(); n >= 0 && isReverse(l.Slice(n, l.Len()), gone) {
 		// the newest first, as a plan spreads them
 		return l.Slice(0, n).Clone(), -1
 	}
@@ -31,8 +31,8 @@ func (l List) Without(gone List) (rest List, missing int) {
 	return rest, missing
 }
 
-// isReverse says that o are the same ids, the last first.
-func (l List) isReverse(o List) bool {
+// isReverse says that o are the ids of l, the last first.
+func isReverse(l, o List) bool {
 	for i := range l.Len() {
 		if !l.same(i, o, o.Len()-1-i) {
 			return false
