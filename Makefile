@@ -45,6 +45,17 @@ chaos: ## Meet each point of the product's work with each fault, on real servers
 bars: ## Measure speed and size, a line a figure; fails if one is short (ONLY=memory_ for some; COLD=1: build the servers anew)
 	@exec $(GO) -C tools/bars run . -only "$(ONLY)" $(if $(COLD),-cold)
 
+ARCH ?= $(shell $(GO) env GOARCH)
+
+.PHONY: image
+image: ## Write the container image, an OCI archive, to dist/image.tar and print its digest (ARCH=amd64,arm64)
+	@$(GO) -C tools/release run . image -version "$(VERSION)" -arch "$(ARCH)" -out "$(CURDIR)/dist/image.tar"
+
+.PHONY: release
+release: ## Write image, manifests, plugin and checksums to dist/ (VERSION=v1.2.3 REPOSITORY=where the image will be)
+	@rm -rf dist
+	@$(GO) -C tools/release run . all -version "$(VERSION)" -repository "$(or $(REPOSITORY),shardscaler)" -out "$(CURDIR)/dist"
+
 SOAKTIME ?= 2h
 
 .PHONY: soak
@@ -65,6 +76,7 @@ race: ## Run the tests of the product's own packages that need no servers under 
 lint: ## Check the code with golangci-lint, at the version of tools/lint (the first run builds it, 2 minutes)
 	$(GO) tool -modfile=tools/lint/go.mod golangci-lint run --allow-parallel-runners --timeout 20m ./...
 	$(GO) -C tools/bars tool -modfile=../lint/go.mod golangci-lint run --allow-parallel-runners --timeout 20m ./...
+	$(GO) -C tools/release tool -modfile=../lint/go.mod golangci-lint run --allow-parallel-runners --timeout 20m ./...
 
 .PHONY: screenshots
 screenshots: ## Play the demonstration and take the pictures of docs/images anew, in a real browser
@@ -77,4 +89,4 @@ generate: ## Write the deep copies and the CustomResourceDefinition that follow 
 
 .PHONY: clean
 clean: ## Remove what was built here (what all clones share stays in the cache folder)
-	rm -rf bin
+	rm -rf bin dist

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -45,7 +46,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.DurationVar(&c.Grace, "grace", c.Grace, "the pod's terminationGracePeriodSeconds")
 	f.DurationVar(&c.Margin, "margin", c.Margin, "part of the grace period kept for the process to stop after the hook")
 	f.DurationVar(&c.Patience, "patience", c.Patience, "time without any answer from shardscaler after which the hook gives up")
-	if err := f.Parse(args); err != nil {
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
 		return 2
 	}
 	if f.NArg() > 0 {
