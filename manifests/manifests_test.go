@@ -1,5 +1,3 @@
-// Package manifests holds what installs shardscaler; its tests build it, hold it against the real
-// API server and against the program's own configuration and flags.
 package manifests
 
 import (
@@ -97,13 +95,7 @@ func (tr *tree) build(t *testing.T, folder string) []unstructured.Unstructured {
 	t.Helper()
 	text, err := tr.cluster.Run(t.Context(), "kustomize", filepath.Join(tr.dir, folder))
 	require.NoError(t, err, folder)
-	var objects []unstructured.Unstructured
-	for _, document := range strings.Split(text, "\n---\n") {
-		var object unstructured.Unstructured
-		require.NoError(t, yaml.Unmarshal([]byte(document), &object.Object))
-		objects = append(objects, object)
-	}
-	return objects
+	return objectsOf(t, text)
 }
 
 // apply sends objects to the API server and returns what it says.
@@ -478,9 +470,7 @@ var flagName = regexp.MustCompile(`^--([a-z-]+)`)
 func TestFlagsExist(t *testing.T) {
 	text, err := os.ReadFile("base/deployment.yaml")
 	require.NoError(t, err)
-	var deployment appsv1.Deployment
-	require.NoError(t, yaml.Unmarshal(bytes.SplitN(text, []byte("\n---\n"), 2)[0], &deployment))
-	args := deployment.Spec.Template.Spec.Containers[0].Args
+	args := find[appsv1.Deployment](t, objectsOf(t, string(text)), "Deployment", "shardscaler").Spec.Template.Spec.Containers[0].Args
 	require.Equal(t, "run", args[0])
 	help, err := exec.CommandContext(t.Context(), "go", "run", "../cmd/shardscaler", "run", "--help").CombinedOutput()
 	require.NoError(t, err, string(help))

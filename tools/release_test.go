@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -84,6 +85,14 @@ func TestRelease(t *testing.T) {
 	for _, file := range []string{"base/deployment", "components/example-workload/iota-dac", "components/example-workload/iota-rules-engine"} {
 		require.Contains(t, string(manifests["manifests/"+file+".yaml"]), "image: shelf.example/shardscaler@"+digest+"\n")
 	}
+
+	chart := filepath.Join(dist, "shardscaler-1.2.3.tgz")
+	rendered, err := exec.CommandContext(t.Context(), "go", "-C", "helm", "tool", "helm", "template", "any", chart).CombinedOutput()
+	require.NoError(t, err, string(rendered))
+	require.Contains(t, string(rendered), "image: shelf.example/shardscaler@"+digest+"\n")
+	shown, err := exec.CommandContext(t.Context(), "go", "-C", "helm", "tool", "helm", "show", "chart", chart).CombinedOutput()
+	require.NoError(t, err, string(shown))
+	require.Contains(t, string(shown), "\nversion: 1.2.3\n")
 
 	im := open(t, archive)
 	require.Equal(t, digest, im.digest)
@@ -273,7 +282,7 @@ func impostor(t *testing.T, authority pkix.Name) (*httptest.Server, []byte) {
 		http.Error(w, "the server that a test stands for", http.StatusTeapot)
 	}))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{shown}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
-	s.Config.ErrorLog = nil
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made})

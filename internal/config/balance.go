@@ -20,6 +20,9 @@ const (
 	BalanceWeight Balance = "weight"
 )
 
+// Balances are all of them.
+var Balances = []Balance{BalanceCount, BalanceWeight}
+
 // Band is the hysteresis of balance by weight, in ratios of the mean: 1.15 is 15 % off it.
 type Band struct {
 	// Enter is from where an instance counts as uneven, 1 to 10. Default 1.15.
@@ -64,7 +67,7 @@ func (k *Kind) setBand() {
 }
 
 func (k *Kind) validateBalance(errs *faults, path *field.Path) {
-	oneOf(errs, path.Child("balance"), k.Balance, BalanceCount, BalanceWeight)
+	oneOf(errs, path.Child("balance"), k.Balance, Balances...)
 	band := path.Child("rebalance", "band")
 	switch b := k.Rebalance.Band; {
 	case b != nil && k.Balance != BalanceWeight:
@@ -145,6 +148,6 @@ func validateRequirement(errs *faults, path *field.Path, r pins.Requirement) {
 			errs.add(field.Forbidden(path.Child("values"), "none with "+string(r.Operator)))
 		}
 	default:
-		oneOf(errs, path.Child("operator"), r.Operator, pins.In, pins.NotIn, pins.Exists, pins.DoesNotExist)
+		oneOf(errs, path.Child("operator"), r.Operator, pins.Operators...)
 	}
 }

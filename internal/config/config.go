@@ -82,6 +82,9 @@ const (
 	OwnerHPA Owner = "hpa"
 )
 
+// Owners are all of them.
+var Owners = []Owner{OwnerShardscaler, OwnerGroup, OwnerHPA}
+
 // Replicas says who owns the size.
 type Replicas struct {
 	Owner Owner `json:"owner,omitempty"`
@@ -99,6 +102,9 @@ const (
 	ModeRecommend Mode = "recommend"
 )
 
+// Modes are all of them.
+var Modes = []Mode{ModeAct, ModeRecommend}
+
 // HandOff is when a revoked resource counts as released by its former instance.
 type HandOff string
 
@@ -108,6 +114,9 @@ const (
 	// HandOffAcknowledged: when the instance's status says so (protocol rule 6).
 	HandOffAcknowledged HandOff = "acknowledged"
 )
+
+// HandOffs are all of them.
+var HandOffs = []HandOff{HandOffImmediate, HandOffAcknowledged}
 
 // ResourceTarget is a target for CPU or memory: exactly one of the first two fields is set.
 type ResourceTarget struct {
@@ -192,6 +201,9 @@ const (
 	// ActionReassign: and after ReassignAfter without work, others get what it owns.
 	ActionReassign Action = "reassign"
 )
+
+// Actions are all of them, the strongest last.
+var Actions = []Action{ActionReport, ActionRestart, ActionReassign}
 
 // Health says what is done about instances that do not work. Nothing is done about any while too
 // many do not work at once (Heartbeat.MaxStaleShare), and nothing moves during a rolling update.

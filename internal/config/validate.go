@@ -33,6 +33,12 @@ const (
 	PolicyPercent  = "Percent"
 )
 
+// SelectPolicies and PolicyTypes are all of them.
+var (
+	SelectPolicies = []string{SelectMax, SelectMin, SelectDisabled}
+	PolicyTypes    = []string{PolicyPods, PolicyPercent}
+)
+
 // kindName keeps a kind usable as a znode name and inside the default query.
 var kindName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
 
@@ -77,7 +83,7 @@ func (k *Kind) validate(errs *faults, path *field.Path, ceiling int) {
 	between(errs, path.Child("max"), k.Max, 1, max(ceiling, 1))
 	between(errs, path.Child("init"), k.Init, 1, max(k.Max, 1))
 	k.Replicas.validate(errs, path.Child("replicas"))
-	oneOf(errs, path.Child("handOff"), k.HandOff, HandOffImmediate, HandOffAcknowledged)
+	oneOf(errs, path.Child("handOff"), k.HandOff, HandOffs...)
 	between(errs, path.Child("lostNodeGrace"), k.LostNodeGrace, Duration(time.Second), Duration(24*time.Hour))
 	between(errs, path.Child("settleSeconds"), k.SettleSeconds, 0, 3600)
 	k.CPU.validate(errs, path.Child("cpu"))
@@ -100,7 +106,7 @@ func (k *Kind) validate(errs *faults, path *field.Path, ceiling int) {
 }
 
 func (h *Health) validate(errs *faults, path *field.Path, handOff HandOff) {
-	oneOf(errs, path.Child("action"), h.Action, ActionReport, ActionRestart, ActionReassign)
+	oneOf(errs, path.Child("action"), h.Action, Actions...)
 	path = path.Child("reassignAfter")
 	after := Duration(h.After())
 	between(errs, path, after, 0, Duration(24*time.Hour))
@@ -111,8 +117,8 @@ func (h *Health) validate(errs *faults, path *field.Path, handOff HandOff) {
 }
 
 func (r *Replicas) validate(errs *faults, path *field.Path) {
-	oneOf(errs, path.Child("owner"), r.Owner, OwnerShardscaler, OwnerGroup, OwnerHPA)
-	oneOf(errs, path.Child("mode"), r.Mode, ModeAct, ModeRecommend)
+	oneOf(errs, path.Child("owner"), r.Owner, Owners...)
+	oneOf(errs, path.Child("mode"), r.Mode, Modes...)
 	if r.Owner == OwnerHPA && r.Mode == ModeRecommend {
 		errs.add(field.Invalid(path.Child("mode"), r.Mode, "must be act with owner hpa: shardscaler writes no replicas then"))
 	}
@@ -158,13 +164,13 @@ func oneTarget(errs *faults, path *field.Path, percentName string, percent int32
 func (r *ScalingRules) validate(errs *faults, path *field.Path, tolerance float64) {
 	between(errs, path.Child("stabilizationWindow"), *r.StabilizationWindow, 0, Duration(MaxWindow))
 	between(errs, path.Child("coolDown"), r.CoolDown, 0, Duration(MaxWindow))
-	oneOf(errs, path.Child("selectPolicy"), r.SelectPolicy, SelectMax, SelectMin, SelectDisabled)
+	oneOf(errs, path.Child("selectPolicy"), r.SelectPolicy, SelectPolicies...)
 	if r.Tolerance != nil && *r.Tolerance != tolerance {
 		errs.add(field.Invalid(path.Child("tolerance"), *r.Tolerance, fmt.Sprintf("must be left out, or what the kind's tolerance says, %v", tolerance)))
 	}
 	for i, p := range r.Policies {
 		at := path.Child("policies").Index(i)
-		oneOf(errs, at.Child("type"), p.Type, PolicyPods, PolicyPercent)
+		oneOf(errs, at.Child("type"), p.Type, PolicyTypes...)
 		between(errs, at.Child("value"), p.Value, 1, 100000)
 		between(errs, at.Child("period"), p.Period, Duration(time.Second), Duration(30*time.Minute))
 	}

@@ -43,6 +43,9 @@ const (
 	DoesNotExist Operator = "DoesNotExist"
 )
 
+// Operators are all of them.
+var Operators = []Operator{In, NotIn, Exists, DoesNotExist}
+
 // Matches says whether labels fulfil a selector whose form was checked.
 func (s *Selector) Matches(labels map[string]string) bool {
 	for k, v := range s.MatchLabels {

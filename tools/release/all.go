@@ -35,6 +35,9 @@ func (s source) all(out, repository, only string) (err error) {
 	if err := s.manifests(filepath.Join(out, "manifests.tar.gz"), repository, digest.String()); err != nil {
 		return err
 	}
+	if err := s.chart(out, repository, digest.String()); err != nil {
+		return err
+	}
 	plugin := []string{"-C", filepath.Join(s.root, "tools/krew"), "run", "."}
 	folder, err := filepath.Abs(out)
 	if err != nil {
@@ -66,17 +69,47 @@ func (s source) manifests(to, repository, digest string) error {
 	if uses == 0 {
 		return errors.New("manifests: none names the image")
 	}
-	packed, err := pack(files, s.commit.at)
+	return s.packed(to, files)
+}
+
+// packed writes files into a compressed archive.
+func (s source) packed(to string, files []file) error {
+	archive, err := pack(files, s.commit.at)
 	if err != nil {
 		return err
 	}
 	var b bytes.Buffer
 	zip := gzip.NewWriter(&b)
-	_, err = zip.Write(packed)
+	_, err = zip.Write(archive)
 	if err := errors.Join(err, zip.Close()); err != nil {
 		return err
 	}
 	return write(to, b.Bytes())
+}
+
+// chart packs Helm's chart, with the version and the image's digest in it, under the name that Helm
+// gives an archive.
+func (s source) chart(out, repository, digest string) error {
+	files, err := filesBelow(filepath.Join(s.root, "manifests/chart"))
+	if err != nil {
+		return err
+	}
+	version := strings.TrimPrefix(s.version, "v")
+	filled := map[string][][2]string{
+		"Chart.yaml":  {{"\nversion: 0.0.0\n", "\nversion: " + version + "\n"}, {"\nappVersion: v0.0.0\n", "\nappVersion: " + s.version + "\n"}},
+		"values.yaml": {{"\n  repository: shardscaler\n", "\n  repository: " + repository + "\n"}, {"\n  digest: \"\"\n", "\n  digest: " + digest + "\n"}},
+	}
+	for i := range files {
+		f := &files[i]
+		for _, change := range filled[f.name] {
+			if !bytes.Contains(f.text, []byte(change[0])) {
+				return fmt.Errorf("chart: %s has no %q", f.name, change[0])
+			}
+			f.text = bytes.Replace(f.text, []byte(change[0]), []byte(change[1]), 1)
+		}
+		f.name = "shardscaler/" + f.name
+	}
+	return s.packed(filepath.Join(out, "shardscaler-"+version+".tgz"), files)
 }
 
 // What names the image: a container, and a kustomization that says what the name stands for.
