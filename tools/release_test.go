@@ -37,13 +37,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checkout is the last commit of this checkout in a folder of its own.
+// checkout is the last commit of this checkout in a folder of its own; of a tree that is no clone, or
+// another user's, the only commit.
 func checkout(t *testing.T) string {
 	t.Helper()
 	root, err := filepath.Abs("..")
 	require.NoError(t, err)
 	dir := filepath.Join(t.TempDir(), "shardscaler")
-	out, err := exec.CommandContext(t.Context(), "git", "clone", "-q", "--depth", "1", "file://"+root, dir).CombinedOutput()
+	if exec.CommandContext(t.Context(), "git", "clone", "-q", "--depth", "1", "file://"+root, dir).Run() == nil {
+		return dir
+	}
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	out, err := exec.CommandContext(t.Context(), "sh", "-ec", `
+		tar -C "$1" --exclude=./.git --exclude=./bin --exclude=./dist --exclude=node_modules -cf - . | tar -C "$2" -xf -
+		cd "$2"; git init -q; git add -A
+		GIT_AUTHOR_DATE=@1700000000 GIT_COMMITTER_DATE=@1700000000 git -c user.name=test -c user.email=test@example.com commit -qm all
+	`, "sh", root, dir).CombinedOutput()
 	require.NoError(t, err, string(out))
 	return dir
 }
