@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/shardscaler/shardscaler/internal/config"
@@ -369,8 +370,19 @@ func TestHelmInstallsAndUninstalls(t *testing.T) {
 	tuned.Data["config.yaml"] = strings.Replace(tuned.Data["config.yaml"], "init: 10", "init: 7", 1)
 	tuned, err = maps.Update(t.Context(), tuned, metav1.UpdateOptions{FieldManager: "kubectl-edit"})
 	require.NoError(t, err)
-	deployment := in.deployment(t)
-	require.EqualValues(t, 2, *deployment.Spec.Replicas)
+	require.EqualValues(t, 2, *in.deployment(t).Spec.Replicas)
+	// what a server would write
+	secrets, leases := client.CoreV1().Secrets(in.namespace), client.CoordinationV1().Leases(in.namespace)
+	secret, err := secrets.Get(t.Context(), "shardscaler-self-managed-cert", metav1.GetOptions{})
+	require.NoError(t, err)
+	secret.Data = map[string][]byte{"tls.crt": []byte("of a server")}
+	_, err = secrets.Update(t.Context(), secret, metav1.UpdateOptions{FieldManager: "shardscaler"})
+	require.NoError(t, err)
+	lease, err := leases.Get(t.Context(), "shardscaler", metav1.GetOptions{})
+	require.NoError(t, err)
+	lease.Spec.HolderIdentity = ptr.To("of a server")
+	_, err = leases.Update(t.Context(), lease, metav1.UpdateOptions{FieldManager: "shardscaler"})
+	require.NoError(t, err)
 
 	for _, replicas := range []int{3, 2} {
 		in.upgrade(t, "--set", fmt.Sprintf("replicas=%d", replicas), "--set", "tuning.config=kinds: []")
@@ -380,6 +392,12 @@ func TestHelmInstallsAndUninstalls(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, tuned.Data, now.Data)
 	require.Equal(t, tuned.UID, now.UID)
+	secret, err = secrets.Get(t.Context(), secret.Name, metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "of a server", string(secret.Data["tls.crt"]))
+	lease, err = leases.Get(t.Context(), lease.Name, metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "of a server", *lease.Spec.HolderIdentity)
 
 	in.helm(t, "uninstall", "shardscaler", "--wait")
 	now, err = maps.Get(t.Context(), "shardscaler", metav1.GetOptions{})
