@@ -232,20 +232,27 @@ func TestEachValueIsUsed(t *testing.T) {
 		"tuning.create":          {`false`, "!\n  name: shardscaler\n  namespace: any\n  annotations:"},
 		"tuning.config":          {`"kinds: []"`, "config.yaml: |\n    kinds: []"},
 		"resources.requests.cpu": {`"3"`, `cpu: "3"`}, "resources.requests.memory": {`"3Gi"`, "memory: 3Gi"}, "resources.limits.memory": {`"4Gi"`, "memory: 4Gi"},
-		"goMemoryLimit":     {`"3GiB"`, "{name: GOMEMLIMIT, value: 3GiB}"},
-		"extraArgs":         {`["--log-level=debug"]`, "        - --log-level=debug"},
-		"extraEnv":          {`[{"name":"TZ","value":"Asia/Shanghai"}]`, "- name: TZ\n          value: Asia/Shanghai"},
-		"extraVolumes":      {`[{"name":"x","secret":{"secretName":"y"}}]`, "- name: x\n        secret:"},
-		"extraVolumeMounts": {`[{"name":"x","mountPath":"/x"}]`, "- mountPath: /x\n          name: x"},
-		"podAnnotations":    {`{"a":"b"}`, "        a: b"},
-		"podLabels":         {`{"a":"b"}`, "        a: b"},
-		"priorityClassName": {`"high"`, "      priorityClassName: high"},
-		"nodeSelector":      {`{"a":"b"}`, "      nodeSelector:\n        a: b"},
-		"tolerations":       {`[{"key":"a"}]`, "      tolerations:\n      - key: a"},
-		"affinity":          {`{"nodeAffinity":{}}`, "      affinity:\n        nodeAffinity: {}"},
-		"examples.workload": {`true`, "kind: StatefulSet\nmetadata:\n  name: iota-dac"},
-		"examples.hpa":      {`true`, "metric: {name: recommended_replicas}"},
-		"examples.group":    {`true`, "kind: InstanceGroup\nmetadata"},
+		"goMemoryLimit":             {`"3GiB"`, "{name: GOMEMLIMIT, value: 3GiB}"},
+		"extraArgs":                 {`["--log-level=debug"]`, "        - --log-level=debug"},
+		"extraEnv":                  {`[{"name":"TZ","value":"Asia/Shanghai"}]`, "- name: TZ\n          value: Asia/Shanghai"},
+		"extraVolumes":              {`[{"name":"x","secret":{"secretName":"y"}}]`, "- name: x\n        secret:"},
+		"extraVolumeMounts":         {`[{"name":"x","mountPath":"/x"}]`, "- mountPath: /x\n          name: x"},
+		"podAnnotations":            {`{"a":"b"}`, "        a: b"},
+		"podLabels":                 {`{"a":"b"}`, "        a: b"},
+		"priorityClassName":         {`"high"`, "      priorityClassName: high"},
+		"nodeSelector":              {`{"a":"b"}`, "      nodeSelector:\n        a: b"},
+		"tolerations":               {`[{"key":"a"}]`, "      tolerations:\n      - key: a"},
+		"affinity":                  {`{"nodeAffinity":{}}`, "      affinity:\n        nodeAffinity: {}"},
+		"monitoring.serviceMonitor": {`true`, "kind: ServiceMonitor"},
+		"monitoring.podMonitor":     {`true`, "kind: PodMonitor"},
+		"monitoring.rules":          {`true`, "kind: PrometheusRule"},
+		"monitoring.dashboard":      {`true`, "name: shardscaler-dashboard"},
+		"monitoring.interval":       {`"7s"`, "interval: 7s"},
+		"monitoring.labels":         {`{"release":"prometheus"}`, "    release: prometheus"},
+		"monitoring.dashboardLabels.grafana_dashboard": {`"yes"`, `    grafana_dashboard: "yes"`},
+		"examples.workload":                            {`true`, "kind: StatefulSet\nmetadata:\n  name: iota-dac"},
+		"examples.hpa":                                 {`true`, "metric: {name: recommended_replicas}"},
+		"examples.group":                               {`true`, "kind: InstanceGroup\nmetadata"},
 	}
 	files := []string{"--set-json", `certificate={"mode":"files","ca":"x","crt":"x","key":"x"}`}
 	used, renderings := 0, map[string]string{}
@@ -254,8 +261,11 @@ func TestEachValueIsUsed(t *testing.T) {
 		require.True(t, ok, "%s has no case here", name)
 		used++
 		flags := []string{"template", "any", chart, "--namespace", "any", "--api-versions", "shardscaler.io/v1alpha1/InstanceGroup"}
-		if strings.HasPrefix(name, "certificate.") && name != "certificate.mode" {
+		switch group, _, _ := strings.Cut(name, "."); {
+		case group == "certificate" && name != "certificate.mode":
 			flags = append(flags, files...)
+		case strings.HasPrefix(name, "monitoring.") && set[0] != "true":
+			flags = append(flags, "--set", "monitoring.podMonitor=true,monitoring.dashboard=true")
 		}
 		id := fmt.Sprint(flags)
 		if renderings[id] == "" {
@@ -338,6 +348,39 @@ func leaves(prefix string, values map[string]any) (paths []string) {
 	}
 	slices.Sort(paths)
 	return paths
+}
+
+// prometheusOperator is where the definitions of the Prometheus operator are.
+const prometheusOperator = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+
+// The Prometheus operator's definitions, on the real API server, take what the chart has for them.
+func TestThePrometheusOperatorTakesIt(t *testing.T) {
+	in, _ := newInstallation(t)
+	out, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", prometheusOperator).Output()
+	require.NoError(t, err)
+	var module struct{ Dir string }
+	require.NoError(t, json.Unmarshal(out, &module))
+	for _, kind := range []string{"servicemonitors", "podmonitors", "prometheusrules"} {
+		_, err := in.cluster.Run(t.Context(), "apply", "--server-side", "--force-conflicts", "-f",
+			filepath.Join(module.Dir, "example/prometheus-operator-crd/monitoring.coreos.com_"+kind+".yaml"))
+		require.NoError(t, err)
+		_, err = in.cluster.Run(t.Context(), "wait", "--for=condition=Established", "--timeout=60s", "crd/"+kind+".monitoring.coreos.com")
+		require.NoError(t, err)
+	}
+	var objects []unstructured.Unstructured
+	for _, object := range render(t, in.namespace, "--set", "monitoring.serviceMonitor=true,monitoring.podMonitor=true,monitoring.rules=true") {
+		if object.GetAPIVersion() == "monitoring.coreos.com/v1" {
+			objects = append(objects, object)
+		}
+	}
+	require.Len(t, objects, 3)
+	said, err := in.apply(t.Context(), objects, "--validate=strict")
+	require.NoError(t, err, said)
+	require.NotContains(t, said, "Warning")
+	folder := in.overlay(t, "namespace: "+in.namespace+"\ncomponents: [../../components/prometheus-operator]\n")
+	said, err = in.apply(t.Context(), in.build(t, folder), "--validate=strict")
+	require.NoError(t, err, said)
+	require.Equal(t, 2, strings.Count(said, "serverside-applied"))
 }
 
 // installation is the chart on the real API server, in a namespace, without what a cluster has once:

@@ -1,9 +1,8 @@
 // Command generate writes the files of kustomize that follow from the chart, which is the only
 // source of what both install: `go generate ./manifests`.
 //
-// In: manifests/chart, rendered by Helm, and the definition of InstanceGroups in
-// manifests/cluster/base. Out: files below a folder like manifests, the chart's copy of the
-// definition, and the JSON schemas of the tuning and of the chart's values.
+// In: manifests/chart, rendered by Helm, the definition of InstanceGroups, the dashboard and its
+// rules. Out: files below a folder like manifests, the chart's copies of these, and the JSON schemas of the tuning and of the chart's values.
 package main
 
 import (
@@ -46,6 +45,8 @@ var all = []generated{
 	{file: "cluster/base/apiservices.yaml", template: "cluster-apiservices"},
 	{file: "components/cert-manager/certificate.yaml", template: "certificate-cert-manager", with: []string{"certificate.mode=certManager"}},
 	{file: "components/self-managed-cert/rbac.yaml", template: "certificate-self-managed", with: []string{"certificate.mode=selfManaged"}},
+	{file: "components/prometheus-operator/podmonitor.yaml", template: "monitoring-podmonitor", with: []string{"monitoring.podMonitor=true"}},
+	{file: "components/prometheus-operator/rules.yaml", template: "monitoring-rules", with: []string{"monitoring.rules=true"}},
 	{file: "components/example-hpa/hpa.yaml", template: "example-hpa", with: []string{"examples.hpa=true"}},
 	{file: "components/example-group/hpa.yaml", template: "example-group", with: []string{"examples.group=true"}, has: "kind: HorizontalPodAutoscaler\n"},
 	{file: "components/example-group/instancegroup.yaml", template: "example-group", with: []string{"examples.group=true"}, has: "kind: InstanceGroup\nmetadata"},
@@ -53,23 +54,27 @@ var all = []generated{
 	{file: "components/example-workload/iota-rules-engine.yaml", template: "example-workload", with: []string{"examples.workload=true"}, has: "  name: iota-rules-engine\n"},
 }
 
-// definition is where controller-gen writes it, and where the chart has it.
-const (
-	definition = "cluster/base/shardscaler.io_instancegroups.yaml"
-	chartsCopy = "chart/files/instancegroups.yaml"
-)
+// copied are files of the checkout that the chart has too, by where it has them: a chart holds all
+// that it needs.
+var copied = map[string]string{
+	"chart/files/instancegroups.yaml": "manifests/cluster/base/shardscaler.io_instancegroups.yaml",
+	"chart/files/rules.yml":           "dashboards/shardscaler.rules.yml",
+	"chart/files/dashboard.json":      "dashboards/shardscaler.json",
+}
 
 func generate(root, out string) error {
 	built, err := exec.Command("go", "-C", filepath.Join(root, "tools/helm"), "tool", "-n", "helm").Output()
 	if err != nil {
 		return fmt.Errorf("build helm: %w", err)
 	}
-	text, err := os.ReadFile(filepath.Join(root, "manifests", definition))
-	if err != nil {
-		return err
-	}
-	if err := write(out, chartsCopy, text); err != nil {
-		return err
+	for to, from := range copied {
+		text, err := os.ReadFile(filepath.Join(root, from))
+		if err != nil {
+			return err
+		}
+		if err := write(out, to, text); err != nil {
+			return err
+		}
 	}
 	if err := schemas(root, out); err != nil {
 		return err
