@@ -243,6 +243,8 @@ func TestEachValueIsUsed(t *testing.T) {
 		"nodeSelector":              {`{"a":"b"}`, "      nodeSelector:\n        a: b"},
 		"tolerations":               {`[{"key":"a"}]`, "      tolerations:\n      - key: a"},
 		"affinity":                  {`{"nodeAffinity":{}}`, "      affinity:\n        nodeAffinity: {}"},
+		"ports.http":                {`8081`, "--advertise=$(POD_IP):8081"},
+		"ports.metrics":             {`6444`, "--secure-port=6444"},
 		"monitoring.serviceMonitor": {`true`, "kind: ServiceMonitor"},
 		"monitoring.podMonitor":     {`true`, "kind: PodMonitor"},
 		"monitoring.rules":          {`true`, "kind: PrometheusRule"},

@@ -1,10 +1,8 @@
 package tools_test
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -16,7 +14,6 @@ import (
 	"debug/buildinfo"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -28,13 +25,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/container"
 )
 
 // checkout is the last commit of this checkout in a folder of its own; of a tree that is no clone, or
@@ -89,7 +86,8 @@ func TestRelease(t *testing.T) {
 			require.Contains(t, sums, fmt.Sprintf("%x  %s\n", sha256.Sum256(read(t, filepath.Join(dist, e.Name()))), e.Name()))
 		}
 	}
-	manifests := unpack(t, bytes.NewReader(gunzip(t, read(t, filepath.Join(dist, "manifests.tar.gz")))))
+	manifests, err := container.Unpack(read(t, filepath.Join(dist, "manifests.tar.gz")))
+	require.NoError(t, err)
 	require.Contains(t, string(manifests["manifests/base/kustomization.yaml"]), "- name: shelf.example/shardscaler\n  digest: "+digest+"\n")
 	for _, file := range []string{"base/deployment", "components/example-workload/iota-dac", "components/example-workload/iota-rules-engine"} {
 		require.Contains(t, string(manifests["manifests/"+file+".yaml"]), "image: shelf.example/shardscaler@"+digest+"\n")
@@ -103,91 +101,32 @@ func TestRelease(t *testing.T) {
 	require.NoError(t, err, string(shown))
 	require.Contains(t, string(shown), "\nversion: 1.2.3\n")
 
-	im := open(t, archive)
-	require.Equal(t, digest, im.digest)
+	opened, err := container.Open(archive, t.TempDir())
+	require.NoError(t, err)
+	require.Equal(t, digest, opened.Digest)
+	im := released{opened}
 	t.Run("config", im.isConfigured)
 	t.Run("sbom", im.listsItsModules)
 	t.Run("authorities", im.knowsAuthorities)
 	t.Run("time zones", im.knowsTimeZones)
 }
 
-// ociImage is an image of an archive, unpacked.
-type ociImage struct {
-	digest string
-	config struct {
-		Architecture, OS string
-		Created          time.Time
-		Config           struct {
-			User, WorkingDir string
-			Entrypoint, Env  []string
-			Labels           map[string]string
-		}
-	}
-	root string // its files
-}
-
-// descriptor names a part of an image.
-type descriptor struct{ Digest string }
-
-func open(t *testing.T, archive []byte) *ociImage {
-	t.Helper()
-	blobs := unpack(t, bytes.NewReader(archive))
-	blob := func(d descriptor) []byte {
-		text := blobs["blobs/"+strings.Replace(d.Digest, ":", "/", 1)]
-		require.Equal(t, d.Digest, fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
-		return text
-	}
-	var index struct{ Manifests []descriptor }
-	require.NoError(t, json.Unmarshal(blobs["index.json"], &index))
-	require.Len(t, index.Manifests, 1)
-	var manifest struct {
-		Config descriptor
-		Layers []descriptor
-	}
-	require.NoError(t, json.Unmarshal(blob(index.Manifests[0]), &manifest))
-	im := &ociImage{digest: index.Manifests[0].Digest, root: t.TempDir()}
-	require.NoError(t, json.Unmarshal(blob(manifest.Config), &im.config))
-	for _, layer := range manifest.Layers {
-		for name, text := range unpack(t, bytes.NewReader(gunzip(t, blob(layer)))) {
-			file := filepath.Join(im.root, name)
-			require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
-			require.NoError(t, os.WriteFile(file, text, 0o755))
-		}
-	}
-	return im
-}
-
-// command is a program of the image as a container would run it: in its root, with its environment
-// and as its user, on the network of this machine.
-func (im *ociImage) command(ctx context.Context, t *testing.T, env []string, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Dir, cmd.Env = im.config.Config.WorkingDir, slices.Concat(im.config.Config.Env, env)
-	uid, gid := 0, 0
-	_, err := fmt.Sscanf(im.config.Config.User, "%d:%d", &uid, &gid)
-	require.NoError(t, err)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: im.root}
-	if os.Getuid() == 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	} else {
-		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: os.Getgid(), Size: 1}}
-	}
-	return cmd
-}
+// released is the image of a release.
+type released struct{ *container.Image }
 
 // run runs a program to its end.
-func (im *ociImage) run(t *testing.T, env []string, args ...string) (string, error) {
+func (im released) run(t *testing.T, env []string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	out, err := im.command(ctx, t, env, args...).CombinedOutput()
+	cmd, err := im.Command(ctx, env, args...)
+	require.NoError(t, err)
+	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
-func (im *ociImage) isConfigured(t *testing.T) {
-	c := im.config
+func (im released) isConfigured(t *testing.T) {
+	c := im.Config
 	require.Equal(t, "linux/"+runtime.GOARCH, c.OS+"/"+c.Architecture)
 	require.Equal(t, "65532:65532", c.Config.User)
 	require.Equal(t, []string{"/shardscaler"}, c.Config.Entrypoint)
@@ -199,9 +138,9 @@ func (im *ociImage) isConfigured(t *testing.T) {
 	out, err = im.run(t, nil, "/prestop", "--help")
 	require.NoError(t, err, out)
 	var files []string
-	require.NoError(t, filepath.WalkDir(im.root, func(path string, e os.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(im.Root, func(path string, e os.DirEntry, err error) error {
 		if err == nil && !e.IsDir() {
-			files = append(files, strings.TrimPrefix(path, im.root))
+			files = append(files, strings.TrimPrefix(path, im.Root))
 		}
 		return err
 	}))
@@ -209,19 +148,19 @@ func (im *ociImage) isConfigured(t *testing.T) {
 }
 
 // listsItsModules compares the SBOM with what the linker has written into the program.
-func (im *ociImage) listsItsModules(t *testing.T) {
+func (im released) listsItsModules(t *testing.T) {
 	var sbom struct {
 		BOMFormat  string
 		Components []struct{ Name, Version, PURL string }
 	}
-	require.NoError(t, json.Unmarshal(read(t, filepath.Join(im.root, "var/lib/db/sbom/shardscaler.cdx.json")), &sbom))
+	require.NoError(t, json.Unmarshal(read(t, filepath.Join(im.Root, "var/lib/db/sbom/shardscaler.cdx.json")), &sbom))
 	require.Equal(t, "CycloneDX", sbom.BOMFormat)
 	versions := map[string]string{}
 	for _, c := range sbom.Components {
 		versions[c.Name] = c.Version
 		require.True(t, strings.HasPrefix(c.PURL, "pkg:golang/"+c.Name+"@v") || c.Name == "std", c.PURL)
 	}
-	info, err := buildinfo.ReadFile(filepath.Join(im.root, "shardscaler"))
+	info, err := buildinfo.ReadFile(filepath.Join(im.Root, "shardscaler"))
 	require.NoError(t, err)
 	require.Len(t, versions, len(info.Deps)+1)
 	for _, m := range info.Deps {
@@ -233,10 +172,10 @@ func (im *ociImage) listsItsModules(t *testing.T) {
 
 // knowsAuthorities has a server show a certificate that claims to be of a public authority. That it
 // is not can only be told by a client that knows the authority.
-func (im *ociImage) knowsAuthorities(t *testing.T) {
+func (im released) knowsAuthorities(t *testing.T) {
 	authority := pkix.Name{Country: []string{"US"}, Organization: []string{"Internet Security Research Group"}, CommonName: "ISRG Root X1"}
 	server, ca := impostor(t, authority)
-	require.NoError(t, os.WriteFile(filepath.Join(im.root, "ca.crt"), ca, 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(im.Root, "ca.crt"), ca, 0o644))
 	ask := func(more ...string) string {
 		out, err := im.run(t, []string{"SHARDSCALER_TOKEN=none"}, append([]string{"/shardscaler", "pause", "Thing", "--server", server.URL}, more...)...)
 		require.Error(t, err)
@@ -247,21 +186,22 @@ func (im *ociImage) knowsAuthorities(t *testing.T) {
 }
 
 // knowsTimeZones has the server say something, and looks at the time that it says it at.
-func (im *ociImage) knowsTimeZones(t *testing.T) {
+func (im released) knowsTimeZones(t *testing.T) {
 	for name, text := range map[string]string{
 		"config.yaml":   string(read(t, "../manifests/tuning/default/config.yaml")),
 		"catalogue-dsn": "mysql://user:password@127.0.0.1:1/catalogue",
 		"kubeconfig": `{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}],
 			clusters: [{name: a, cluster: {server: "http://127.0.0.1:1"}}], users: [{name: a, user: {}}]}`,
 	} {
-		require.NoError(t, os.WriteFile(filepath.Join(im.root, name), []byte(text), 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(im.Root, name), []byte(text), 0o644))
 	}
 	for zone, ends := range map[string]string{"Asia/Shanghai": `\+08:00`, "America/St_Johns": "-0[23]:30", "": "Z"} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		server := im.command(ctx, t, []string{"TZ=" + zone}, "/shardscaler", "run", "--namespace=none", "--pod-name=none", "--config=/config.yaml",
+		server, err := im.Command(ctx, []string{"TZ=" + zone}, "/shardscaler", "run", "--namespace=none", "--pod-name=none", "--config=/config.yaml",
 			"--kubeconfig=/kubeconfig", "--zookeeper=127.0.0.1:1", "--mqtt=tcp://127.0.0.1:1", "--catalogue-dsn-file=/catalogue-dsn",
 			"--listen=127.0.0.1:0", "--secure-port=0", "--dry-run")
+		require.NoError(t, err)
 		said, err := server.StderrPipe()
 		require.NoError(t, err)
 		require.NoError(t, server.Start())
@@ -302,31 +242,4 @@ func read(t *testing.T, file string) []byte {
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	return text
-}
-
-func gunzip(t *testing.T, packed []byte) []byte {
-	t.Helper()
-	zip, err := gzip.NewReader(bytes.NewReader(packed))
-	require.NoError(t, err)
-	text, err := io.ReadAll(zip)
-	require.NoError(t, err)
-	return text
-}
-
-// unpack are the files of an archive.
-func unpack(t *testing.T, archive io.Reader) map[string][]byte {
-	t.Helper()
-	files := map[string][]byte{}
-	for r := tar.NewReader(archive); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		require.NoError(t, err)
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		files[h.Name], err = io.ReadAll(r)
-		require.NoError(t, err)
-	}
 }
