@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,6 +87,9 @@ func TestTheContainerRunsAsTheChartSays(t *testing.T) {
 	secret, err := client.CoreV1().Secrets(in.namespace).Get(t.Context(), "shardscaler-self-managed-cert", metav1.GetOptions{})
 	require.NoError(t, err)
 	require.NotEmpty(t, secret.Data["tls.crt"], "the server fills the Secret of the chart")
+	process.Signal(syscall.SIGHUP)
+	require.Eventually(t, func() bool { return strings.Contains(process.Printed(), "the configuration is read again") }, time.Minute, 50*time.Millisecond)
+	in.answers(t, pod, pod.Spec.Containers[0].ReadinessProbe, process)
 	require.Zero(t, process.Stop(30*time.Second), process.Printed())
 
 	// what a slip in the chart looks like

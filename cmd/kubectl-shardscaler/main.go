@@ -3,13 +3,11 @@
 package main
 
 import (
-	"context"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/shardscaler/shardscaler/internal/ending"
 	"github.com/shardscaler/shardscaler/internal/kubectl"
 )
 
@@ -17,7 +15,7 @@ import (
 var version = "dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := ending.OnSignal()
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
 	code := kubectl.Run(ctx, version, streams, os.Args[1:])
 	stop()

@@ -3,20 +3,18 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/shardscaler/shardscaler/internal/ending"
 	"github.com/shardscaler/shardscaler/internal/kubectl/client"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := ending.OnSignal()
 	err := newRootCommand().ExecuteContext(ctx)
 	stop()
 	os.Exit(exitCode(err))

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +26,7 @@ func newRunCommand() *cobra.Command {
 		Short: "Run the server: scaler, rebalancer and metrics adapter",
 		Long: `Runs one replica of the server. Every replica follows and serves; the one that leads also sizes and moves.
 What operators tune is in the ConfigMap and takes effect without a restart; the flags are addresses, credentials and identity.
+SIGTERM ends it in order, a second one at once; SIGHUP has the configuration be read again.
 GOGC, if set, overrides its own setting of the garbage collector.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,7 +43,10 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 			if err != nil {
 				return fmt.Errorf("start: %w", err)
 			}
-			return server.Run(cmd.Context())
+			reload := make(chan os.Signal, 1)
+			signal.Notify(reload, syscall.SIGHUP)
+			defer signal.Stop(reload)
+			return server.Run(cmd.Context(), reload)
 		},
 	}
 	f := cmd.Flags()

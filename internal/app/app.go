@@ -176,8 +176,10 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	return nil
 }
 
-// Run serves until ctx ends, then stops in order.
-func (a *App) Run(ctx context.Context) error {
+// Run serves until ctx ends, then stops in order. What comes from reload has the configuration be
+// read again, also where nothing has told of a change; certificates and credentials are read at each
+// use, and need none.
+func (a *App) Run(ctx context.Context, reload <-chan os.Signal) error {
 	defer a.store.Close()
 	defer a.kube.close()
 	servers, stopServers := context.WithCancel(context.WithoutCancel(ctx))
@@ -198,6 +200,10 @@ func (a *App) Run(ctx context.Context) error {
 		}
 	})
 	a.startWork(ctx, working)
+	working.Go(func() error {
+		a.live.reloadAt(ctx, reload)
+		return nil
+	})
 	err := working.Wait()
 	stopServers()
 	return cmp.Or(serving.Wait(), err)
@@ -206,7 +212,7 @@ func (a *App) Run(ctx context.Context) error {
 // startWork starts sources, election and kinds. Leading is given up when no runner writes any more.
 func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
-	g.Go(func() error { return watchConfig(ctx, a.opts, a.kube.client, a.live.offer) })
+	g.Go(func() error { return watchConfig(ctx, a.opts, a.kube.client, a.live.reload, a.live.offer) })
 	g.Go(func() error { return a.workload.Run(ctx, a.state.Apply) })
 	g.Go(func() error { return a.owners.Run(ctx, a.state.Apply) })
 	if a.heartbeats != nil {

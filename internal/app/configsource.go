@@ -23,26 +23,65 @@ type offered struct {
 	err     error
 }
 
-// watchConfig calls changed at start and after every change, until ctx ends.
-func watchConfig(ctx context.Context, o Options, client kubernetes.Interface, changed func(offered)) error {
+// watchConfig calls changed at start, after every change, and when a reload is asked for, until ctx
+// ends.
+func watchConfig(ctx context.Context, o Options, client kubernetes.Interface, reload wake.Signal, changed func(offered)) error {
 	if o.ConfigFile != "" {
-		return watchFile(ctx, o.ConfigFile, changed)
+		return watchFile(ctx, o.ConfigFile, reload, changed)
 	}
+	go reread(ctx, client, o.Namespace, o.ConfigMap, reload, changed)
 	return watchConfigMap(ctx, client, o.Namespace, o.ConfigMap, changed)
+}
+
+// reread reads the ConfigMap when a reload is asked for, until ctx ends. An API server that does not
+// answer is asked again: it is no fault of the configuration.
+func reread(ctx context.Context, client kubernetes.Interface, namespace, name string, reload wake.Signal, changed func(offered)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-reload:
+		}
+		if o, err := readConfigMap(ctx, client, namespace, name); err == nil {
+			changed(o)
+		} else if wake.Sleep(ctx, rereadPause) {
+			reload.Wake()
+		}
+	}
+}
+
+// rereadPause is between two attempts to read the ConfigMap.
+const rereadPause = time.Second
+
+// readConfigMap asks for the ConfigMap, whatever the watch has said.
+func readConfigMap(ctx context.Context, client kubernetes.Interface, namespace, name string) (offered, error) {
+	m, err := client.CoreV1().ConfigMaps(namespace).List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()})
+	switch {
+	case err != nil:
+		return offered{}, err
+	case len(m.Items) == 0:
+		return noConfigMap(namespace, name), nil
+	}
+	return offeredBy(&m.Items[0]), nil
+}
+
+func noConfigMap(namespace, name string) offered {
+	return offered{err: fmt.Errorf("configmap %s/%s does not exist", namespace, name)}
+}
+
+// offeredBy is what a ConfigMap offers.
+func offeredBy(m *corev1.ConfigMap) offered {
+	text, ok := m.Data[ConfigKey]
+	if !ok {
+		return offered{err: fmt.Errorf("configmap %s/%s has no key %q", m.Namespace, m.Name, ConfigKey)}
+	}
+	return offered{text: []byte(text), version: m.ResourceVersion}
 }
 
 func watchConfigMap(ctx context.Context, client kubernetes.Interface, namespace, name string, changed func(offered)) error {
 	lw := cache.NewListWatchFromClient(client.CoreV1().RESTClient(), "configmaps", namespace, fields.OneTermEqualSelector(metav1.ObjectNameField, name))
-	missing := offered{err: fmt.Errorf("configmap %s/%s does not exist", namespace, name)}
-	offer := func(obj any) {
-		m := obj.(*corev1.ConfigMap)
-		text, ok := m.Data[ConfigKey]
-		if !ok {
-			changed(offered{err: fmt.Errorf("configmap %s/%s has no key %q", namespace, name, ConfigKey)})
-			return
-		}
-		changed(offered{text: []byte(text), version: m.ResourceVersion})
-	}
+	missing := noConfigMap(namespace, name)
+	offer := func(obj any) { changed(offeredBy(obj.(*corev1.ConfigMap))) }
 	store, informer := cache.NewInformerWithOptions(cache.InformerOptions{
 		ListerWatcher: lw,
 		ObjectType:    &corev1.ConfigMap{},
@@ -64,9 +103,11 @@ func watchConfigMap(ctx context.Context, client kubernetes.Interface, namespace,
 // filePoll is how often a file is looked at: notifications miss the symbolic link of a mounted one.
 const filePoll = time.Second
 
-func watchFile(ctx context.Context, file string, changed func(offered)) error {
+func watchFile(ctx context.Context, file string, reload wake.Signal, changed func(offered)) error {
 	var last []byte
-	for ; ctx.Err() == nil; wake.Sleep(ctx, filePoll) {
+	look := time.NewTicker(filePoll)
+	defer look.Stop()
+	for ctx.Err() == nil {
 		text, err := os.ReadFile(file)
 		switch {
 		case err != nil:
@@ -75,6 +116,12 @@ func watchFile(ctx context.Context, file string, changed func(offered)) error {
 		case last == nil || !bytes.Equal(text, last):
 			changed(offered{text: text, version: file})
 			last = text
+		}
+		select {
+		case <-ctx.Done():
+		case <-look.C:
+		case <-reload:
+			last = nil
 		}
 	}
 	return nil

@@ -2,8 +2,10 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"reflect"
 	"strconv"
 	"sync"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // live holds the configuration in force: the ConfigMap's last good text; a bad one is refused.
@@ -18,6 +21,7 @@ type live struct {
 	log     *slog.Logger
 	metrics *metrics
 	refused func(error) // tells people; called for every text that is refused
+	reload  wake.Signal // the configuration is to be read again
 
 	mu      sync.Mutex
 	cfg     *config.Config          // nil until the first good one
@@ -33,7 +37,7 @@ type live struct {
 }
 
 func newLive(log *slog.Logger, m *metrics, refused func(error)) *live {
-	return &live{log: log, metrics: m, refused: refused, changed: make(chan struct{})}
+	return &live{log: log, metrics: m, refused: refused, reload: wake.New(), changed: make(chan struct{})}
 }
 
 // byName are the kinds of a configuration, by name.
@@ -43,6 +47,19 @@ func byName(cfg *config.Config) map[string]*config.Kind {
 		kinds[cfg.Kinds[i].Name] = &cfg.Kinds[i]
 	}
 	return kinds
+}
+
+// reloadAt has the configuration be read again at each signal, until ctx ends.
+func (l *live) reloadAt(ctx context.Context, signals <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+			l.log.Info("the configuration is read again")
+			l.reload.Wake()
+		}
+	}
 }
 
 // offer takes a new text into force if it is good.

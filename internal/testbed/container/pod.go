@@ -269,9 +269,12 @@ func (p *Process) ExitCode() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
+// Signal sends a signal; what has ended takes none.
+func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
 // Stop ends the process as the kubelet does: SIGTERM, and SIGKILL when its grace is over.
 func (p *Process) Stop(grace time.Duration) (code int) {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	p.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(grace):
