@@ -35,7 +35,7 @@ func TestAWaveIsStoredBeforeAnythingIsRevokedAndClearedWhenAllIsGranted(t *testi
 				require.Equal(t, old.Plan.ID, w.Plan)
 				require.Equal(t, "instances leaving: 2", w.Why)
 				require.Len(t, w.Moves, 1)
-				require.ElementsMatch(t, owned, w.Moves[0].IDs)
+				require.ElementsMatch(t, owned, w.Moves[0].IDs.Strings())
 			}
 		})
 		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
