@@ -124,28 +124,42 @@ func (w *world) reloads(kind string) map[int]int64 {
 	return times
 }
 
+// catalogueReads counts the complete reads of the Things' catalogue by the leader.
+func (w *world) catalogueReads(ctx context.Context) (n int, err error) {
+	leader, err := w.Leader(ctx)
+	if err != nil {
+		return 0, err
+	}
+	scrape, err := leader.Text(ctx, "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	const series = `shardscaler_catalogue_read_duration_seconds_count{kind="Thing",outcome="complete"} `
+	_, rest, found := strings.Cut(scrape, series)
+	if !found {
+		return 0, errors.New("no reads yet")
+	}
+	count, _, _ := strings.Cut(rest, "\n")
+	return strconv.Atoi(count)
+}
+
+// readOnce waits until the Things' catalogue has been read completely.
+func (w *world) readOnce() {
+	w.t.Helper()
+	w.until("the catalogue is read", func(ctx context.Context) error {
+		_, err := w.catalogueReads(ctx)
+		return err
+	})
+}
+
 // readTwice waits until the Things' catalogue has been read completely twice more, the first time
 // perhaps from before.
 func (w *world) readTwice() {
 	w.t.Helper()
-	leader := w.leader()
-	reads := func(ctx context.Context) (n int, err error) {
-		scrape, err := leader.Text(ctx, "/metrics")
-		if err != nil {
-			return 0, err
-		}
-		const series = `shardscaler_catalogue_read_duration_seconds_count{kind="Thing",outcome="complete"} `
-		_, rest, found := strings.Cut(scrape, series)
-		if !found {
-			return 0, errors.New("no reads yet")
-		}
-		count, _, _ := strings.Cut(rest, "\n")
-		return strconv.Atoi(count)
-	}
-	before, err := reads(w.t.Context())
+	before, err := w.catalogueReads(w.t.Context())
 	require.NoError(w.t, err)
 	w.until("the catalogue is read twice more", func(ctx context.Context) error {
-		switch n, err := reads(ctx); {
+		switch n, err := w.catalogueReads(ctx); {
 		case err != nil:
 			return err
 		case n < before+3:

@@ -20,7 +20,9 @@ func TestKilledDuringImportAndDrain(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Replicas = 2
 		slowMoves(o.Config)
+		o.Config.Kinds[0].Catalogue.Interval = config.Duration(5 * time.Minute) // a read would bring all at once
 	})
+	w.readOnce()
 	things := product.IDs(10_000, 1)
 	wanted := size(len(things), thingTarget)
 

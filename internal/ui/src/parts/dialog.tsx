@@ -26,20 +26,28 @@ export function Confirm({ title, children, sure, verb, act, close }: Props) {
   useEffect(() => {
     dialog.current?.showModal();
   }, []);
+  // Once, and at once: the dialog's own event comes later, when the next question may be there.
+  const ended = useRef(false);
+  const end = () => {
+    if (ended.current) return;
+    ended.current = true;
+    dialog.current?.close();
+    close();
+  };
   const run = async () => {
     if (busy.value || !ticked.value) return;
     busy.value = true;
     problem.value = undefined;
     try {
       await act();
-      dialog.current?.close();
+      end();
     } catch (err) {
       problem.value = err as Problem;
     }
     busy.value = false;
   };
   return (
-    <dialog ref={dialog} aria-labelledby="confirm-title" onClose={close}>
+    <dialog ref={dialog} aria-labelledby="confirm-title" onClose={end}>
       <h2 id="confirm-title">{title}</h2>
       {children}
       {sure && (
@@ -50,7 +58,7 @@ export function Confirm({ title, children, sure, verb, act, close }: Props) {
       )}
       {problem.value && <Failed problem={problem.value} />}
       <p class="buttons">
-        <button type="button" onClick={() => dialog.current?.close()}>
+        <button type="button" onClick={end}>
           {t('cancel')}
         </button>
         <button type="button" class="primary" aria-disabled={busy.value || !ticked.value} onClick={() => void run()}>
