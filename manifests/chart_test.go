@@ -215,6 +215,7 @@ func TestEachValueIsUsed(t *testing.T) {
 		"image.digest":           {`"` + aDigest + `"`, "image: shardscaler@" + aDigest},
 		"image.pullPolicy":       {`"Always"`, "imagePullPolicy: Always"},
 		"imagePullSecrets":       {`[{"name":"shelf"}]`, "imagePullSecrets:\n      - name: shelf"},
+		"mode":                   {`"observe"`, "        - --mode=observe"},
 		"replicas":               {`3`, "replicas: 3"},
 		"zookeeper":              {`"z:1"`, `ZOOKEEPER: "z:1"`},
 		"kafka":                  {`"k:1"`, `KAFKA: "k:1"`},

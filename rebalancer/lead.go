@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -60,6 +61,32 @@ func (e *Engine) Lead(ctx context.Context) error {
 		case <-time.After(between.After(err)):
 		}
 	}
+}
+
+// landLook is the time between two looks at what has landed.
+const landLook = 200 * time.Millisecond
+
+// Land has what is in flight be granted and nothing else be moved, by the last orders: no others may
+// come meanwhile. It returns how many resources are still in flight when ctx ends or this process
+// leads no more; 0: all have landed.
+func (e *Engine) Land(ctx context.Context) (inFlight int) {
+	for e.Leading() {
+		e.land()
+		if !wake.Sleep(ctx, landLook) {
+			break
+		}
+		if st := e.State(); st != nil && len(st.Flight) == 0 && st.Plan == nil {
+			return 0
+		}
+	}
+	st := e.State()
+	if st == nil {
+		return 0
+	}
+	for _, f := range st.Flight {
+		inFlight += f.IDs.Len()
+	}
+	return inFlight
 }
 
 // resign tells all callers that wait that this replica leads no more.

@@ -35,6 +35,19 @@ func (l *leadership) Order(o orders.Orders) {
 	l.wake.Wake()
 }
 
+// land gives the last orders anew, but for what lands.
+func (l *leadership) land() {
+	o := l.lastOrders()
+	o.At, o.Landing = l.cfg.Now(), true
+	l.Order(o)
+}
+
+func (l *leadership) lastOrders() orders.Orders {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.orders
+}
+
 // accept takes the orders, and what they need of the catalogue with them. lacks: a read is needed.
 func (l *leadership) accept(o orders.Orders) (lacks bool) {
 	l.mu.Lock()

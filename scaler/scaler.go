@@ -41,7 +41,7 @@ import (
 // Config is what a Scaler needs to know once; everything that operators tune comes with each tick.
 type Config struct {
 	Kind string
-	// DryRun: nothing is written; the decisions say what would be done.
+	// DryRun is the mode recommend: nothing is written; the decisions say what would be done.
 	DryRun bool
 	// Told is what else is stored with each decision, for followers to show: JSON of at most 32 KiB,
 	// more is left out; says is what of it is news, for reflect.DeepEqual. nil: nothing is.
@@ -190,7 +190,7 @@ type claim struct{ holder, uid string }
 // raised the StatefulSet's resourceVersion, so that what a former leader has read is void.
 func (s *Scaler) lead(ctx context.Context, t *tick) (notLeading, lacking string) {
 	if s.cfg.DryRun {
-		return "dry run", ""
+		return "mode is recommend", ""
 	}
 	head, read := s.engine.Head()
 	if !read {

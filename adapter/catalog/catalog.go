@@ -5,7 +5,7 @@
 // observed.Catalogued for each complete read, observed.Failed for one that failed. Invariant: a
 // read that did not reach its last row is an error and never "fewer resources".
 //
-// Only the leader reads: a read leads to writes, and a follower needs no copy of 350,000 rows.
+// Only the leader reads what it writes by: a follower needs no copy of 350,000 rows.
 package catalog
 
 import (
@@ -88,6 +88,14 @@ func New(dsn string, reconcilers func(kind string) (Reconciler, bool), log *slog
 	}, nil
 }
 
+// With is a Source of the same database without kinds, for other reconcilers. No kind may be of both
+// at a time.
+func (s *Source) With(reconcilers func(kind string) (Reconciler, bool)) *Source {
+	return &Source{
+		dsn: s.dsn, timeout: s.timeout, reconcilers: reconcilers, log: s.log, metrics: s.metrics, changed: make(chan struct{}),
+	}
+}
+
 // Configure sets the kinds, at any time; a new kind and a changed query are read at once.
 func (s *Source) Configure(kinds []config.Kind) {
 	s.mu.Lock()
@@ -133,7 +141,7 @@ func (s *Source) Padded(kind string) bool {
 	return w != nil && w.padded.Load()
 }
 
-// Run reads until ctx ends, every kind first at once. Only the leader calls it, once per term.
+// Run reads until ctx ends, every kind first at once.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	db, err := s.dsn.open()
 	if err != nil {

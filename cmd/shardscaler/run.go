@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -14,24 +15,30 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/heartbeat"
 	"github.com/shardscaler/shardscaler/internal/app"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/gcpace"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
 )
 
 func newRunCommand() *cobra.Command {
 	var o app.Options
-	var level, format string
+	var level, format, mode string
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the server: scaler, rebalancer and metrics adapter",
 		Long: `Runs one replica of the server. Every replica follows and serves; the one that leads also sizes and moves.
 What operators tune is in the ConfigMap and takes effect without a restart; the flags are addresses, credentials and identity.
 SIGTERM ends it in order, a second one at once; SIGHUP has the configuration be read again.
+SHARDSCALER_DISABLE=writes in its environment has it write nothing at all, whatever the flags and the configuration say.
 GOGC, if set, overrides its own setting of the garbage collector.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := telemetry.NewLogger(cmd.ErrOrStderr(), level, format)
 			if err != nil {
+				return err
+			}
+			if o.Mode, err = modeOf(mode, dryRun, os.Getenv(disableVariable)); err != nil {
 				return err
 			}
 			gcpace.Start()
@@ -53,11 +60,37 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 	f.SortFlags = false
 	inputFlags(f, &o)
 	servingFlags(f, &o)
-	f.BoolVar(&o.DryRun, "dry-run", false, "write nothing and say what would be done")
+	f.StringVar(&mode, "mode", string(config.ModeAct), "the most that is done, whatever a kind's mode says: observe, recommend (both write nothing) or act")
+	f.BoolVar(&dryRun, "dry-run", false, "")
+	_ = f.MarkDeprecated("dry-run", "use --mode=recommend") // it exists
 	leaderFlags(f, &o)
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	return cmd
+}
+
+// disableVariable is the environment variable with what is switched off: writes, and nothing else so
+// far.
+const disableVariable = "SHARDSCALER_DISABLE"
+
+// modeOf is the most that the process does. What is asked for in words that are not known is refused:
+// it was asked for so that something does not happen.
+func modeOf(flag string, dryRun bool, disabled string) (config.Mode, error) {
+	mode := config.Mode(flag)
+	if !slices.Contains(config.Modes, mode) {
+		return "", fmt.Errorf("--mode %q: must be observe, recommend or act", flag)
+	}
+	switch disabled {
+	case "":
+	case "writes":
+		dryRun = true
+	default:
+		return "", fmt.Errorf("%s=%q: can only be writes, or empty", disableVariable, disabled)
+	}
+	if dryRun {
+		mode = mode.AtMost(config.ModeRecommend)
+	}
+	return mode, nil
 }
 
 // inputFlags say who this replica is, and where its configuration and its sources are.

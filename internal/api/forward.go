@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptrace"
 	"net/http/httputil"
@@ -13,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
@@ -35,9 +37,13 @@ func cancelWhenReplaced(ctx context.Context, cancel func(), leader string, leads
 	}
 }
 
-// forward lets the leader answer writes. Over TLS the leader is told who the caller is; over plain
+// forward lets the leader answer writes of a kind that is written. Over TLS the leader is told who the caller is; over plain
 // HTTP, where that is asked for, it is sent what the caller sent.
 func (h *handlers) forward(ctx huma.Context, next func(huma.Context)) {
+	if v, ok := h.backend.Kind(ctx.Param("kind")); ok && v.Config.Mode != config.ModeAct {
+		h.refuse(ctx, http.StatusConflict, fmt.Sprintf("nothing is written for kind %s: its mode, or that of the server, is %s", v.Config.Name, v.Config.Mode))
+		return
+	}
 	self, leader := h.backend.Leader()
 	to, err := url.Parse(leader)
 	switch {

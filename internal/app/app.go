@@ -71,7 +71,8 @@ type sources struct {
 	workload   *workload.Source
 	owners     *owners.Source
 	catalog    *catalog.Source
-	beats      *zk.Beats // of who leads
+	counted    *catalog.Source // of kinds that are not written
+	beats      *zk.Beats       // of who leads
 }
 
 // serving is what is served beside REST.
@@ -130,7 +131,7 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 		reviews:    limits.NewReviews(),
 	}
 	a.metrics = newMetrics(reg, a.leadership.leadsHeard)
-	a.live = newLive(log, a.metrics, func(err error) {
+	a.live = newLive(log, a.metrics, o.Mode, func(err error) {
 		k.warn("InvalidConfiguration", fmt.Sprintf("refused, the last good one stays: %v", err))
 	})
 	a.actuator = actuator{actuate.New(k.client, k.recorder, log), actuate.NewGroups(k.dynamic), workload.NewPodLister(k.metadata, o.Namespace)}
@@ -156,6 +157,7 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	if err != nil {
 		return err
 	}
+	a.counted = a.catalog.With(counters)
 	if o.Kafka != "" {
 		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: o.kafkaBrokers(), TLS: o.KafkaTLS.files(), SASL: o.kafkaSASL()}, a.log, reg)
 	}
@@ -222,24 +224,21 @@ func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { return a.registrar.run(ctx) })
 	}
 	g.Go(func() error {
-		a.leadership.elect(electing, a.opts, a.beats, a.kube.client, a.log)
+		electWhileActing(electing, a)
 		return nil
 	})
 	g.Go(func() error { return a.duringTerms(ctx, (*leadership).whileHeard, a.notify.Run) })
 	g.Go(func() error { return a.duringTerms(ctx, (*leadership).inTerm, a.catalog.Run) })
+	g.Go(func() error { return a.counted.Run(ctx, a.state.Apply) })
 	g.Go(func() error {
 		defer resign()
 		return a.keepRunners(ctx)
 	})
 }
 
-// duringTerms runs a source once a term, after its heads, for as long as which says. A dry run runs
-// none: what they lead to is a write.
+// duringTerms runs a source once a term, after its heads, for as long as which says: what they lead
+// to is a write.
 func (a *App) duringTerms(ctx context.Context, which func(*leadership) context.Context, run func(context.Context, func(observed.Signal)) error) error {
-	if a.opts.DryRun {
-		<-ctx.Done()
-		return nil
-	}
 	for ; ctx.Err() == nil; wake.Sleep(ctx, leadAgain) {
 		term := a.leadership.await(ctx, which)
 		if term == nil {
@@ -297,8 +296,10 @@ func (a *App) configure(ctx context.Context, cfg *config.Config) {
 		}
 	}
 	// Last: they ask for the runners' engines.
-	a.notify.Configure(cfg.Kinds)
-	a.catalog.Configure(cfg.Kinds)
+	acting := inMode(cfg.Kinds, config.ModeAct)
+	a.notify.Configure(acting)
+	a.catalog.Configure(acting)
+	a.counted.Configure(inMode(cfg.Kinds, config.ModeRecommend))
 	fault.Point("config.applied")
 }
 

@@ -77,7 +77,7 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 	if k := a.state.Kind(name); k != nil {
 		v.Snapshot = *k
 	}
-	if v.Follows = !a.leadership.leads(); v.Follows { // what failed in a former term does so no longer
+	if v.Follows = k.Mode != config.ModeAct || !a.leadership.leads(); v.Follows { // what failed in a former term does so no longer
 		v.Snapshot.Sources.Notify = observed.Source{}
 	}
 	s, _ := r.says(now)

@@ -24,7 +24,7 @@ import (
 // boundedLabels are those that series may have: their values are few, or as many as there are
 // kinds, instances and topics. What a caller, a pod or a resource is called is none of them.
 var boundedLabels = []string{
-	"api", "apiservice", "certificate", "condition", "direction", "door", "kind", "metric", "ordinal", "outcome", "phase", "reason", "relief", "result",
+	"api", "apiservice", "certificate", "condition", "direction", "door", "kind", "metric", "mode", "ordinal", "outcome", "phase", "reason", "relief", "result",
 	"signal", "source", "state", "step", "topic", "verb",
 }
 

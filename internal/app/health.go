@@ -53,6 +53,9 @@ const (
 func (a *App) readiness() []check {
 	ok, detail := a.live.check()
 	checks := []check{{name: "config", failed: !ok, detail: detail}, a.leadership.check()}
+	if !a.opts.acts() {
+		checks = append(checks, check{name: "mode", detail: fmt.Sprintf("%s: nothing is written, whatever the configuration says", a.opts.Mode)})
+	}
 	if a.metricsAPI != nil {
 		c := check{name: "metrics-api"}
 		if err := a.metricsAPI.Ready(); err != nil {

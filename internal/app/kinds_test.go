@@ -32,6 +32,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/owners"
 	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/adapter/workload"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
@@ -112,11 +113,11 @@ func lead(ctx context.Context, t *testing.T, c *cluster, kinds int) (end func())
 	t.Helper()
 	reg, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
 	a := &App{
-		opts: Options{Namespace: "iota", PodName: "shardscaler-0"}, log: log, kube: &kube{client: c.kube},
+		opts: Options{Namespace: "iota", PodName: "shardscaler-0", Mode: config.ModeAct}, log: log, kube: &kube{client: c.kube},
 		state: observed.New("iota", nil), leadership: newLeadership(), runners: newRunners(), reviews: limits.NewReviews(),
 	}
 	a.metrics = newMetrics(reg, a.leadership.leadsHeard)
-	a.live = newLive(log, a.metrics, func(err error) { t.Error(err) })
+	a.live = newLive(log, a.metrics, config.ModeAct, func(err error) { t.Error(err) })
 	a.actuator = actuator{actuate.New(c.kube, c.events, log), actuate.NewGroups(c.dynamic), workload.NewPodLister(c.metadata, "iota")}
 	a.store = &quiet{heads: map[string]protocol.Head{}}
 	a.workload = workload.New(workload.Config{Namespace: "iota"}, workload.Clients{Kube: c.kube, Metadata: c.metadata, Metrics: c.metrics}, reg)
@@ -124,6 +125,7 @@ func lead(ctx context.Context, t *testing.T, c *cluster, kinds int) (end func())
 	var err error
 	a.catalog, err = catalog.New("postgres://127.0.0.1:1/iota", a.reconciler, log, reg)
 	require.NoError(t, err)
+	a.counted = a.catalog.With(counters)
 	a.notify = notify.New(notify.Config{}, handler{&a.runners, a.catalog}, log, reg)
 	var text strings.Builder
 	text.WriteString("kinds:\n")

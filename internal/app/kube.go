@@ -55,7 +55,7 @@ func newKube(o Options) (*kube, error) {
 	k.metrics, k.dynamic = metricsclient.NewForConfigOrDie(cfg), dynamic.NewForConfigOrDie(cfg)
 	k.metadata, k.apiServices = metadata.NewForConfigOrDie(cfg), apiregistration.NewForConfigOrDie(cfg)
 	k.broadcaster = record.NewBroadcaster()
-	if !o.DryRun {
+	if o.acts() {
 		k.broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: k.client.CoreV1().Events(o.Namespace)})
 	}
 	k.recorder = k.broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "shardscaler", Host: o.PodName})

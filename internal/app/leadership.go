@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"slices"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/election"
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
@@ -131,12 +133,13 @@ func (l *leadership) check() check {
 }
 
 // elect takes part in the election until ctx ends, and gives leading up then. Without election this
-// replica leads at once, also in a dry run: that must not keep the working one from leading.
+// replica leads at once.
 func (l *leadership) elect(ctx context.Context, o Options, beats election.Beats, client kubernetes.Interface, log *slog.Logger) {
-	if !o.LeaderElect || o.DryRun {
+	if !o.LeaderElect {
 		l.Follow(o.identity())
 		l.Lead(ctx)
 		<-ctx.Done()
+		l.Resign()
 		return
 	}
 	lease := &resourcelock.LeaseLock{
@@ -149,4 +152,29 @@ func (l *leadership) elect(ctx context.Context, o Options, beats election.Beats,
 		Beats: beats, Older: election.NewLease(lease, log), Doubt: l.doubt, Host: l, Log: log,
 	})
 	e.Run(ctx)
+}
+
+// awaitRest returns when no kind is to be written and none is any more, or when ctx ends.
+func awaitRest(ctx context.Context, l *live, s *runners) {
+	for more := true; more; more = wake.Sleep(ctx, leadAgain) {
+		l.await(ctx, func(cfg *config.Config) bool { return !acts(cfg) })
+		if !slices.ContainsFunc(s.all(), func(r *runner) bool { return r.engine.Leading() }) {
+			return
+		}
+	}
+}
+
+// electWhileActing takes part in the election until ctx ends, as long as any kind is written: the
+// leader's beat is a write too.
+func electWhileActing(ctx context.Context, a *App) {
+	for ctx.Err() == nil {
+		a.live.await(ctx, acts)
+		acting, end := context.WithCancel(ctx)
+		go func() {
+			defer end()
+			awaitRest(acting, a.live, &a.runners)
+		}()
+		a.leadership.elect(acting, a.opts, a.beats, a.kube.client, a.log)
+		end()
+	}
 }

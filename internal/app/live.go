@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ import (
 type live struct {
 	log     *slog.Logger
 	metrics *metrics
+	most    config.Mode // of every kind, whatever its own mode says
 	refused func(error) // tells people; called for every text that is refused
 	reload  wake.Signal // the configuration is to be read again
 
@@ -36,8 +38,8 @@ type live struct {
 	changed    chan struct{}
 }
 
-func newLive(log *slog.Logger, m *metrics, refused func(error)) *live {
-	return &live{log: log, metrics: m, refused: refused, reload: wake.New(), changed: make(chan struct{})}
+func newLive(log *slog.Logger, m *metrics, most config.Mode, refused func(error)) *live {
+	return &live{log: log, metrics: m, most: most, refused: refused, reload: wake.New(), changed: make(chan struct{})}
 }
 
 // byName are the kinds of a configuration, by name.
@@ -72,6 +74,9 @@ func (l *live) offer(o offered) {
 	var written config.Written
 	if err == nil {
 		written = config.ReadWritten(o.text)
+		for i := range cfg.Kinds {
+			cfg.Kinds[i].Mode = cfg.Kinds[i].Mode.AtMost(l.most)
+		}
 	}
 	fault.Point("config.parsed")
 	l.metrics.configLoaded(err == nil)
@@ -159,4 +164,49 @@ func (l *live) check() (ready bool, detail string) {
 	default:
 		return true, ""
 	}
+}
+
+// inMode are the kinds of a mode.
+func inMode(kinds []config.Kind, mode config.Mode) []config.Kind {
+	return slices.DeleteFunc(slices.Clone(kinds), func(k config.Kind) bool { return k.Mode != mode })
+}
+
+// mode is that of a kind in force; observe for one that is not configured.
+func (l *live) mode(kind string) config.Mode {
+	if _, k := l.kind(kind); k != nil {
+		return k.Mode
+	}
+	return config.ModeObserve
+}
+
+// during returns the mode of a kind and a context that ends when the kind has another one, or with
+// end.
+func (l *live) during(ctx context.Context, kind string) (mode config.Mode, lasting context.Context, end context.CancelFunc) {
+	mode = l.mode(kind)
+	lasting, end = context.WithCancel(ctx)
+	go func() {
+		defer end()
+		l.await(lasting, func(*config.Config) bool { return l.mode(kind) != mode })
+	}()
+	return mode, lasting, end
+}
+
+// await returns when a configuration is in force for which holds is true, or when ctx ends.
+func (l *live) await(ctx context.Context, holds func(cfg *config.Config) bool) {
+	for {
+		cfg, changed := l.current()
+		if cfg != nil && holds(cfg) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+}
+
+// acts says whether a configuration has anything written.
+func acts(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Kinds, func(k config.Kind) bool { return k.Mode == config.ModeAct })
 }

@@ -8,13 +8,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/config"
 )
 
 const good = "kinds:\n- {name: Thing, statefulSet: iota-dac, capacity: 10, init: 1, max: 5}\n"
 
 func newTestLive(refused func(error)) *live {
 	m := newMetrics(prometheus.NewRegistry(), func() bool { return false })
-	return newLive(slog.New(slog.DiscardHandler), m, refused)
+	return newLive(slog.New(slog.DiscardHandler), m, config.ModeAct, refused)
 }
 
 func TestABadConfigurationIsRefusedOnceAndTheLastGoodOneStays(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/heartbeat"
 	"github.com/shardscaler/shardscaler/adapter/notify"
 	"github.com/shardscaler/shardscaler/internal/clienttls"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/samesite"
 )
 
@@ -72,7 +73,9 @@ type Options struct {
 	AllowedHosts    []string // names under which browsers come, beside those of the Services and loopback
 	InsecureLocal   bool     // no token is needed over plain HTTP, only on a loopback address
 
-	DryRun        bool
+	// Mode is the most that this process does, whatever the mode of a kind. Unless it is ModeAct,
+	// the process writes nothing at all: no Event, no beat, no certificate.
+	Mode          config.Mode
 	LeaderElect   bool
 	LeaseName     string        // with Namespace the installation's name: of its beat, and of the Lease by which older builds elect
 	LeaderTimeout time.Duration // how long the leader's beat may be the last one
@@ -138,6 +141,7 @@ func (o *Options) Validate() error {
 	for _, host := range o.AllowedHosts {
 		f.when(host == "" || strings.ContainsAny(host, ":/* "), "--allowed-hosts %q: must be names without scheme, port and *", host)
 	}
+	f.when(!slices.Contains(config.Modes, o.Mode), "--mode %q: must be observe, recommend or act", o.Mode)
 	f.when(o.LeaderTimeout < leastLeaderTimeout || o.LeaderTimeout > time.Minute,
 		"--leader-timeout %s: must be between %s and 1m", o.LeaderTimeout, leastLeaderTimeout)
 	for _, fault := range validation.IsDNS1123Subdomain(o.LeaseName) {
@@ -147,6 +151,9 @@ func (o *Options) Validate() error {
 		"--zookeeper-session-timeout %s: must be between 1s and 1m", o.ZooKeeperSession)
 	return errors.Join(f...)
 }
+
+// acts says whether the process may write.
+func (o *Options) acts() bool { return o.Mode == config.ModeAct }
 
 // installation names the beat: another one for each installation, also in one ZooKeeper. A namespace
 // has no dot.
@@ -230,7 +237,6 @@ func (o *Options) validateCertificate(f *flagFaults) {
 	if o.TLSSelfManaged {
 		f.when(o.TLSCertFile != "", "--tls-self-managed and --tls-cert-file %q: set one of them", o.TLSCertFile)
 		f.when(o.TLSSecret == "" || o.MetricsService == "", "--tls-self-managed needs --tls-secret and --metrics-service")
-		f.when(o.DryRun, "--tls-self-managed writes a Secret and APIServices, --dry-run writes nothing: set one of them")
 	}
 	f.when(o.TakeOverAPIServices && !o.TLSSelfManaged,
 		"--take-over-apiservices needs --tls-self-managed: the caBundle must be known to be taken over as well")

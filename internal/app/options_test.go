@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/config"
 )
 
 func validOptions() Options {
@@ -13,7 +15,7 @@ func validOptions() Options {
 		ZooKeeper: "zk:2181", ZooKeeperSession: 10 * time.Second, MQTT: "tcp://mqtt:1883", MQTTTopic: "cm/notify", MQTTClientID: "shardscaler", LeaseName: "shardscaler",
 		CatalogueDSNFile: "/dsn", Listen: "127.0.0.1:8080", SecurePort: 6443, OldReads: oldReadsOpen,
 		TLSSecret: "cert", MetricsService: "shardscaler-metrics", MetricsServicePort: 443,
-		LeaderTimeout: 2500 * time.Millisecond,
+		LeaderTimeout: 2500 * time.Millisecond, Mode: config.ModeAct,
 	}
 }
 
@@ -59,7 +61,6 @@ func TestOptionsNameEveryFaultyFlag(t *testing.T) {
 		`--insecure-local: --listen ":8080" must be a loopback address`: func(o *Options) { o.InsecureLocal, o.Listen = true, ":8080" },
 		`--tls-self-managed and --tls-cert-file "c": set one`:           func(o *Options) { o.TLSSelfManaged, o.TLSCertFile, o.TLSKeyFile = true, "c", "k" },
 		"--tls-self-managed needs --tls-secret and --metrics-service":   func(o *Options) { o.TLSSelfManaged, o.TLSSecret = true, "" },
-		"--dry-run writes nothing: set one of them":                     func(o *Options) { o.TLSSelfManaged, o.DryRun = true, true },
 		"--take-over-apiservices needs --tls-self-managed":              func(o *Options) { o.TakeOverAPIServices = true },
 		"--metrics-service-port 0: must be between 1 and 65535": func(o *Options) {
 			o.TLSSelfManaged, o.TakeOverAPIServices, o.MetricsServicePort = true, true, 0

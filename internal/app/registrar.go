@@ -33,10 +33,10 @@ func newRegistrar(o Options, k *kube, log *slog.Logger, reg prometheus.Registere
 	r := &registrar{log: log}
 	r.faults.Store(&faults{})
 	cfg := registration.Config{
-		Namespace: o.Namespace, Service: o.MetricsService, Port: int32(o.MetricsServicePort), TakeOver: o.TakeOverAPIServices,
+		Namespace: o.Namespace, Service: o.MetricsService, Port: int32(o.MetricsServicePort), TakeOver: o.TakeOverAPIServices, ReadOnly: !o.acts(),
 	}
 	if o.TLSSelfManaged {
-		r.keeper = servingcert.New(servingcert.Config{Namespace: o.Namespace, Secret: o.TLSSecret, Service: o.MetricsService},
+		r.keeper = servingcert.New(servingcert.Config{Namespace: o.Namespace, Secret: o.TLSSecret, Service: o.MetricsService, ReadOnly: !o.acts()},
 			k.client.CoreV1(), time.Now, log, reg)
 		cfg.Bundle = r.keeper.Bundle
 	}

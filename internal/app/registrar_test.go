@@ -16,6 +16,7 @@ import (
 	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
 
 	"github.com/shardscaler/shardscaler/adapter/metricsapi/registration"
+	"github.com/shardscaler/shardscaler/internal/config"
 )
 
 // A caBundle that is overwritten, and a Secret that is deleted, are noticed by their watches: far
@@ -30,7 +31,7 @@ func TestTheRegistrarLooksWhenSomethingChanges(t *testing.T) {
 		}, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
-	r := newRegistrar(Options{Namespace: "iota", MetricsService: "metrics", TLSSelfManaged: true, TLSSecret: "cert"},
+	r := newRegistrar(Options{Mode: config.ModeAct, Namespace: "iota", MetricsService: "metrics", TLSSelfManaged: true, TLSSecret: "cert"},
 		&kube{client: client, apiServices: aggregator.ApiregistrationV1()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup

@@ -22,6 +22,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/internal/testbed/stacks"
@@ -48,7 +49,7 @@ const thing = "/v1/api/orchestrations/Thing"
 func offline(t *testing.T) Options {
 	t.Helper()
 	o := Options{
-		Namespace: "iota", PodName: "shardscaler-0", ConfigMap: "shardscaler", ZooKeeper: "127.0.0.1:1",
+		Mode: config.ModeAct, Namespace: "iota", PodName: "shardscaler-0", ConfigMap: "shardscaler", ZooKeeper: "127.0.0.1:1",
 		ZooKeeperSession: 10 * time.Second, MQTT: "tcp://127.0.0.1:1", MQTTTopic: "cm/notify", MQTTClientID: "shardscaler", Listen: "127.0.0.1:0", OldReads: oldReadsOpen,
 		LeaseName: "shardscaler", LeaderTimeout: 2500 * time.Millisecond,
 		CatalogueDSNFile: filepath.Join(t.TempDir(), "dsn"), Kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"),

@@ -122,7 +122,7 @@ func (r *runner) over() bool {
 func (r *runner) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return guard.Run(func() error { return r.engine.Run(ctx, r.app.state.Apply) }) })
-	g.Go(func() error { return guard.Run(func() error { return r.lead(ctx) }) })
+	g.Go(func() error { return guard.Run(func() error { return r.serve(ctx) }) })
 	g.Go(func() error { return guard.Run(func() error { r.timeline.Run(ctx); return nil }) })
 	return g.Wait()
 }
@@ -143,28 +143,68 @@ func (r *runner) fell(ctx context.Context, err error) {
 // leadAgain is the pause before a lost head is taken again while this replica still leads.
 const leadAgain = 2 * time.Second
 
-// lead writes for the kind during each of this replica's terms. Its error is a panic.
-func (r *runner) lead(ctx context.Context) error {
-	for ; ctx.Err() == nil; wake.Sleep(ctx, leadAgain) {
-		term := r.app.leadership.await(ctx, (*leadership).inTerm)
-		if term == nil {
-			return nil
-		}
-		if err := r.serveTerm(ctx, term); guard.Caught(err) != nil {
+// serve does for the kind what its mode says, for as long as it says so. Its error is a panic.
+func (r *runner) serve(ctx context.Context) error {
+	for ctx.Err() == nil {
+		mode, lasting, end := r.app.live.during(ctx, r.kind)
+		err := r.serveAs(ctx, lasting, mode)
+		changed := lasting.Err() != nil
+		end()
+		if guard.Caught(err) != nil {
 			return err
-		} else if err != nil {
-			r.log.Error("leading ended early", "error", err)
-			r.app.leadership.doubt.Wake() // another process may have taken the head
+		}
+		if !changed {
+			wake.Sleep(ctx, leadAgain)
 		}
 	}
 	return nil
 }
 
+// serveAs serves in one mode: only ModeAct takes a term, and writes for the kind during it.
+func (r *runner) serveAs(life, ctx context.Context, mode config.Mode) error {
+	switch mode {
+	case config.ModeRecommend:
+		return guard.Run(func() error { r.tick(ctx, mode); return nil })
+	case config.ModeAct:
+	default:
+		<-ctx.Done()
+		return nil
+	}
+	term := r.app.leadership.await(ctx, (*leadership).inTerm)
+	if term == nil {
+		return nil
+	}
+	err := r.serveTerm(life, ctx, term)
+	if err != nil && guard.Caught(err) == nil {
+		r.log.Error("leading ended early", "error", err)
+		r.app.leadership.doubt.Wake() // another process may have taken the head
+	}
+	return err
+}
+
+// landWithin is how long a kind that is not to be written any more may write to end its moves.
+const landWithin = time.Minute
+
+// land ends the moves of a kind whose mode has just had it be written no more: what is in flight
+// would be of no instance.
+func (r *runner) land(life, leading context.Context) {
+	if life.Err() != nil || leading.Err() != nil || r.app.live.mode(r.kind) == config.ModeAct {
+		return
+	}
+	ctx, cancel := context.WithTimeout(life, landWithin)
+	defer cancel()
+	defer context.AfterFunc(leading, cancel)()
+	r.log.Info("the mode has changed: what is in flight is granted, and then nothing is written any more")
+	if left := r.engine.Land(ctx); left > 0 {
+		r.log.Warn("resources stay in flight until the mode is act again", "resources", left)
+	}
+}
+
 // serveTerm runs the engine's writer, the scaler's ticks and the recorder of both together until
 // any ends. The writer ends last, unless the term is over: the recorder stores the last minute by
 // it.
-func (r *runner) serveTerm(ctx, term context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+func (r *runner) serveTerm(life, lasting, term context.Context) error {
+	ctx, cancel := context.WithCancel(lasting)
 	defer cancel()
 	defer context.AfterFunc(term, cancel)()
 	leading, resign := context.WithCancel(term)
@@ -173,22 +213,21 @@ func (r *runner) serveTerm(ctx, term context.Context) error {
 	var ticks, all sync.WaitGroup
 	ticks.Go(func() {
 		defer cancel()
-		ticked = guard.Run(func() error { r.tick(ctx); return nil })
+		ticked = guard.Run(func() error { r.tick(ctx, config.ModeAct); return nil })
 	})
-	if !r.app.opts.DryRun {
-		recording, stop := context.WithCancel(context.WithoutCancel(ctx))
-		all.Go(func() {
-			ticks.Wait()
-			stop()
-		})
-		all.Go(func() {
-			defer resign()
-			defer cancel()
-			recorded = guard.Run(func() error { r.timeline.Record(recording); return nil })
-		})
-		led = guard.Run(func() error { return r.engine.Lead(leading) })
-		cancel()
-	}
+	recording, stop := context.WithCancel(context.WithoutCancel(ctx))
+	all.Go(func() {
+		ticks.Wait()
+		r.land(life, leading)
+		stop()
+	})
+	all.Go(func() {
+		defer resign()
+		defer cancel()
+		recorded = guard.Run(func() error { r.timeline.Record(recording); return nil })
+	})
+	led = guard.Run(func() error { return r.engine.Lead(leading) })
+	cancel()
 	ticks.Wait()
 	all.Wait()
 	if ticked == nil && recorded == nil && errors.Is(led, context.Canceled) {
@@ -201,11 +240,11 @@ func (r *runner) serveTerm(ctx, term context.Context) error {
 const settle = 200 * time.Millisecond
 
 // tick lets the scaler look every SyncPeriod, and soon after anything it looks at has changed.
-func (r *runner) tick(ctx context.Context) {
+func (r *runner) tick(ctx context.Context, mode config.Mode) {
 	reg := prometheus.NewRegistry() // of this term: a new scaler starts its series anew
 	var seen observed.Kind          // by the tick
 	s := scaler.New(scaler.Config{
-		Kind: r.kind, DryRun: r.app.opts.DryRun,
+		Kind: r.kind, DryRun: mode != config.ModeAct,
 		Told: func() (json.RawMessage, any) {
 			t := r.tell(&seen)
 			return t.Encode(), t.Says()
@@ -218,7 +257,7 @@ func (r *runner) tick(ctx context.Context) {
 	for {
 		changed := r.app.state.Changed(r.kind)
 		_, reconfigured := r.app.live.current()
-		period := r.decideOnce(ctx, s, &seen)
+		period := r.decideOnce(ctx, mode, s, &seen)
 		if !wake.Sleep(ctx, settle) {
 			return
 		}
@@ -233,15 +272,15 @@ func (r *runner) tick(ctx context.Context) {
 	}
 }
 
-// decideOnce decides by what it has seen, and returns the time until the next decision at the
-// latest.
-func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler, seen *observed.Kind) time.Duration {
+// decideOnce decides by what it has seen while the kind has the mode, and returns the time until the
+// next decision at the latest.
+func (r *runner) decideOnce(ctx context.Context, mode config.Mode, s *scaler.Scaler, seen *observed.Kind) time.Duration {
 	now := time.Now()
 	cfg, _ := r.app.live.current()
 	_, kind, over, ok := r.app.effective(r.kind)
 	s.Every(cfg.SyncPeriod.Std())
 	s.Put(over.Operator)
-	if k := r.app.state.Kind(r.kind); ok && k != nil {
+	if k := r.app.state.Kind(r.kind); ok && k != nil && kind.Mode == mode {
 		*seen = *k
 		d, out := s.Tick(ctx, now, kind, *k)
 		report := outcome.NewReport(d, out)
@@ -295,7 +334,11 @@ func (r *runner) tell(seen *observed.Kind) ops.Told {
 func (r *runner) says(now time.Time) (said, error) {
 	var s said
 	maxAge := scaler.MaxAge
-	if s.report, _ = r.own(); s.report == nil {
+	if mode := r.app.live.mode(r.kind); mode == config.ModeObserve {
+		return said{}, errors.New("mode is observe")
+	} else if s.report, _ = r.own(); s.report == nil && mode == config.ModeRecommend {
+		return said{}, errors.New("no decision has been made yet")
+	} else if s.report == nil {
 		var err error
 		if s, err = read(r, &r.keptDecision, scaler.KeptName, parseSaid); err != nil {
 			return said{}, err

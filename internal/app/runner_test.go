@@ -16,13 +16,17 @@ import (
 )
 
 func TestALeaderThatHangsServesItsOwnDecisionForThreeTicksOnly(t *testing.T) {
-	now, cfg := time.Now(), &config.Config{SyncPeriod: config.Duration(2 * time.Second)}
-	r := &runner{app: &App{live: &live{cfg: cfg, kinds: byName(cfg)}}, latest: decided{report: &outcome.Report{Decision: decide.Decision{Kind: "Thing", At: now}}}}
+	now := time.Now()
+	cfg := &config.Config{SyncPeriod: config.Duration(2 * time.Second), Kinds: []config.Kind{{Name: "Thing", Mode: config.ModeAct}}}
+	r := &runner{kind: "Thing", app: &App{live: &live{cfg: cfg, kinds: byName(cfg)}}, latest: decided{report: &outcome.Report{Decision: decide.Decision{Kind: "Thing", At: now}}}}
 	d, err := r.served(now.Add(6 * time.Second))
 	require.NoError(t, err)
 	require.Same(t, r.latest.report, d)
 	_, err = r.served(now.Add(7 * time.Second))
 	require.ErrorContains(t, err, "7s old, more than 6s")
+	cfg.Kinds[0].Mode = config.ModeObserve
+	_, err = r.served(now.Add(6 * time.Second))
+	require.EqualError(t, err, "mode is observe")
 }
 
 // During a roll-out the leader may be of another version than a follower.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/catalog"
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -74,9 +75,9 @@ func (s *runners) awaitHeads(term context.Context) {
 	}
 }
 
-// leading says whether this replica leads every kind, and that there is one.
+// leading says whether this replica leads every kind that is written, and that there is one.
 func (s *runners) leading() bool {
-	all := s.all()
+	all := slices.DeleteFunc(s.all(), func(r *runner) bool { return r.app.live.mode(r.kind) != config.ModeAct })
 	return len(all) > 0 && !slices.ContainsFunc(all, func(r *runner) bool { return !r.engine.Leading() })
 }
 
@@ -101,3 +102,23 @@ func (c comparing) EndRead(ctx context.Context, rows []observed.ResourceKnown) (
 	}
 	return next, err
 }
+
+// counters returns the reconciler of kinds that are not written: their rows are only counted, by who
+// reads them.
+func counters(string) (catalog.Reconciler, bool) { return counter{}, true }
+
+type counter struct{}
+
+// BeginRead implements catalog.Reconciler.
+func (counter) BeginRead(time.Time) {}
+
+// Rows implements catalog.Reconciler.
+func (counter) Rows([]observed.ResourceKnown) {}
+
+// EndRead implements catalog.Reconciler.
+func (counter) EndRead(context.Context, []observed.ResourceKnown) (next time.Time, err error) {
+	return time.Time{}, nil
+}
+
+// AbortRead implements catalog.Reconciler.
+func (counter) AbortRead() {}

@@ -8,6 +8,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +69,8 @@ type Kind struct {
 	Pins []pins.Rule `json:"pins,omitempty"`
 	// Paused stops every write for the kind (sizes and moves) while metrics go on.
 	Paused bool `json:"paused,omitempty"`
+	// Mode is the most that is done for the kind, unless the process allows less. Default: act.
+	Mode Mode `json:"mode,omitempty"`
 }
 
 // Owner is who writes replicas.
@@ -88,22 +91,36 @@ var Owners = []Owner{OwnerShardscaler, OwnerGroup, OwnerHPA}
 // Replicas says who owns the size.
 type Replicas struct {
 	Owner Owner `json:"owner,omitempty"`
-	// Mode is what the scaler does with a size it owns. Default: act.
+	// Mode is what the scaler does with a size it owns: act, the default, or recommend. With the
+	// latter resources are still given to instances and moved; Kind.Mode stops that too.
 	Mode Mode `json:"mode,omitempty"`
 }
 
-// Mode is what the scaler does with its decisions.
+// Mode is how much is done.
 type Mode string
 
 const (
-	// ModeAct: they are brought about.
-	ModeAct Mode = "act"
-	// ModeRecommend: they are published only: replicas stay, and nothing is drained.
+	// ModeObserve: what is there is measured and published. Nothing is decided or written.
+	ModeObserve Mode = "observe"
+	// ModeRecommend: decisions are published too. None is brought about, and nothing is written.
 	ModeRecommend Mode = "recommend"
+	// ModeAct: decisions are brought about.
+	ModeAct Mode = "act"
 )
 
-// Modes are all of them.
-var Modes = []Mode{ModeAct, ModeRecommend}
+// Modes are all of them, that which does the least first.
+var Modes = []Mode{ModeObserve, ModeRecommend, ModeAct}
+
+// SizeModes are those of Replicas.
+var SizeModes = []Mode{ModeRecommend, ModeAct}
+
+// AtMost is m, or most where that does less. Each is one of Modes.
+func (m Mode) AtMost(most Mode) Mode {
+	if slices.Index(Modes, most) < slices.Index(Modes, m) {
+		return most
+	}
+	return m
+}
 
 // HandOff is when a revoked resource counts as released by its former instance.
 type HandOff string

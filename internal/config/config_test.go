@@ -61,6 +61,7 @@ func TestEveryFieldIsReadAndSurvivesARoundTrip(t *testing.T) {
 	require.NoError(t, err)
 	k := c.Kinds[0]
 	require.Equal(t, ModeRecommend, k.Replicas.Mode)
+	require.Equal(t, ModeRecommend, k.Mode)
 	require.EqualValues(t, 95, k.CPU.Hottest.TargetUtilization)
 	require.Equal(t, 3*time.Minute, k.CPU.Hottest.Patience.Std())
 	require.EqualValues(t, 2<<30, k.Memory.Hottest.TargetValue.Value())

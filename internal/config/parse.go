@@ -60,6 +60,7 @@ func (k *Kind) setDefaults() {
 	setDefault(&k.TargetPerInstance, k.Capacity)
 	setDefault(&k.Replicas.Owner, OwnerShardscaler)
 	setDefault(&k.Replicas.Mode, ModeAct)
+	setDefault(&k.Mode, ModeAct)
 	setDefault(&k.HandOff, HandOffImmediate)
 	setDefault(&k.LostNodeGrace, Duration(5*time.Minute))
 	k.setTolerance(&k.Tolerance.Up, k.Behavior.ScaleUp.Tolerance)

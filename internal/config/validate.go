@@ -83,6 +83,7 @@ func (k *Kind) validate(errs *faults, path *field.Path, ceiling int) {
 	between(errs, path.Child("max"), k.Max, 1, max(ceiling, 1))
 	between(errs, path.Child("init"), k.Init, 1, max(k.Max, 1))
 	k.Replicas.validate(errs, path.Child("replicas"))
+	oneOf(errs, path.Child("mode"), k.Mode, Modes...)
 	oneOf(errs, path.Child("handOff"), k.HandOff, HandOffs...)
 	between(errs, path.Child("lostNodeGrace"), k.LostNodeGrace, Duration(time.Second), Duration(24*time.Hour))
 	between(errs, path.Child("settleSeconds"), k.SettleSeconds, 0, 3600)
@@ -118,7 +119,7 @@ func (h *Health) validate(errs *faults, path *field.Path, handOff HandOff) {
 
 func (r *Replicas) validate(errs *faults, path *field.Path) {
 	oneOf(errs, path.Child("owner"), r.Owner, Owners...)
-	oneOf(errs, path.Child("mode"), r.Mode, Modes...)
+	oneOf(errs, path.Child("mode"), r.Mode, SizeModes...)
 	if r.Owner == OwnerHPA && r.Mode == ModeRecommend {
 		errs.add(field.Invalid(path.Child("mode"), r.Mode, "must be act with owner hpa: shardscaler writes no replicas then"))
 	}

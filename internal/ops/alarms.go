@@ -72,6 +72,8 @@ func (a *alarms) command(verb, rest string) string {
 	return text
 }
 
+const cureOfMode = "set mode: act in the ConfigMap for this kind; a server with --mode or SHARDSCALER_DISABLE needs a start without them"
+
 // stops are why the kind as a whole does nothing.
 func (a *alarms) stops() {
 	v := a.v
@@ -84,7 +86,16 @@ func (a *alarms) stops() {
 		a.add(Critical, "refused", "ZooKeeper refuses what is to be written: "+v.Progress.Refused,
 			"look at ZooKeeper's rights and quotas for the path; it is tried again after pauses that grow", "why", v.Progress.Refused)
 	}
-	if d := v.Decision; d == nil {
+	mode := v.Config.Mode
+	switch mode {
+	case config.ModeObserve:
+		a.add(Info, "mode", "mode is observe: nothing is decided or written", cureOfMode, "mode", string(mode))
+	case config.ModeRecommend:
+		a.add(Info, "mode", "mode is recommend: decisions are shown, and nothing is written", cureOfMode, "mode", string(mode))
+	}
+	if d := v.Decision; mode == config.ModeObserve {
+		// there is none to miss
+	} else if d == nil {
 		a.add(Critical, "undecided", cmp.Or(v.Undecided, "no decision has been made yet"),
 			"look at the leader's log: it does not decide, or what it decides does not reach ZooKeeper", "why", v.Undecided)
 	} else if d.Blind != "" {

@@ -12,6 +12,7 @@ import (
 // Kind is one kind of resources at one moment.
 type Kind struct {
 	Name string    `json:"name" doc:"the kind as configured: Thing, Rule, …"`
+	Mode string    `json:"mode" enum:"observe,recommend,act" doc:"the most that is done for the kind; nothing is written but in act"`
 	At   time.Time `json:"at,omitzero" doc:"the moment for which ages are computed"`
 	// Groups are the StatefulSets that run it, with disjoint ordinals. There is one today.
 	Groups []Group `json:"groups" nullable:"false"`
@@ -64,7 +65,7 @@ type Group struct {
 	Capacity          int    `json:"capacity" doc:"hard limit of resources on an instance"`
 	TargetPerInstance int    `json:"targetPerInstance"`
 	Owner             string `json:"owner" enum:"shardscaler,group,hpa" doc:"which writer of replicas the size is left to"`
-	Mode              string `json:"mode,omitempty"`
+	Mode              string `json:"mode,omitempty" enum:"observe,recommend,act" doc:"the most that is done about the size"`
 	// Open are the ordinals that may receive, as runs: 0-4,7.
 	Open string `json:"open"`
 }

@@ -15,7 +15,7 @@ import (
 // KindOf is the kind as a view shows it.
 func KindOf(v *View) Kind {
 	k := Kind{
-		Name: v.Config.Name, At: v.Now, Groups: []Group{groupOf(v)}, Resources: resourcesOf(v), WorstLag: worstLag(v),
+		Name: v.Config.Name, Mode: string(v.Config.Mode), At: v.Now, Groups: []Group{groupOf(v)}, Resources: resourcesOf(v), WorstLag: worstLag(v),
 		Alarms: Alarms(v), Paused: pausedOf(v), Overrides: Over{Override: v.Override, Operator: v.Operator}.List(), Progress: v.Progress, Waiting: v.Waiting,
 		Sources: sourcesOf(v), Generation: v.Generation,
 	}
@@ -50,7 +50,7 @@ func groupOf(v *View) Group {
 	c, w := &v.Config, v.Snapshot.Workload
 	g := Group{
 		StatefulSet: c.StatefulSet, Namespace: v.Snapshot.Namespace, Init: c.Init, Max: c.Max, Capacity: c.Capacity,
-		TargetPerInstance: c.TargetPerInstance, Owner: string(c.Replicas.Owner), Mode: string(c.Replicas.Mode),
+		TargetPerInstance: c.TargetPerInstance, Owner: string(c.Replicas.Owner), Mode: string(c.Replicas.Mode.AtMost(c.Mode)),
 		Open: strings.ReplaceAll(spans.Text(v.Snapshot.Open, "-"), ", ", ","),
 	}
 	if w != nil {

@@ -51,6 +51,7 @@ var (
 	kindInit          = ofKind("init_replicas", "Least number of instances, as configured.")
 	kindMax           = ofKind("max_replicas", "Greatest number of instances, as configured.")
 	kindCapacity      = ofKind("capacity", "Hard limit of resources on one instance, as configured.")
+	kindMode          = ofKind("mode", "1 with the mode in force as label: observe, recommend or act.", "mode")
 	kindTarget        = ofKind("target_per_instance", "Resources on one instance that sizing aims at, as configured.")
 
 	sourceAge = describe("source_age_seconds",
@@ -80,6 +81,7 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 		s.gauge(kindMax, float64(cfg.Max))
 		s.gauge(kindCapacity, float64(cfg.Capacity))
 		s.gauge(kindTarget, float64(cfg.TargetPerInstance))
+		s.gauge(kindMode, 1, string(cfg.Mode))
 		s.counts(view)
 		s.sources()
 		if k.Sources.Cluster.Fresh(s.now, observed.ClusterMaxAge) {

@@ -95,6 +95,7 @@ func TestCollector(t *testing.T) {
 		`shardscaler_kind_capacity{kind="Thing"} 5000`,
 		`shardscaler_kind_init_replicas{kind="Thing"} 3`,
 		`shardscaler_kind_max_replicas{kind="Thing"} 10`,
+		`shardscaler_kind_mode{kind="Thing",mode="act"} 1`,
 		`shardscaler_kind_ready_replicas{kind="Thing"} 1`,
 		`shardscaler_kind_recommended_replicas{kind="Thing"} 4`,
 		`shardscaler_kind_replicas{kind="Thing"} 2`,

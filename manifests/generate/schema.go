@@ -55,12 +55,15 @@ func schemaOfTuning(root string) (*jsonschema.Schema, error) {
 	}
 	s := r.Reflect(config.Config{})
 	s.Title = "What operators tune: config.yaml of the ConfigMap shardscaler"
-	for of, enum := range map[[2]string][]string{{"ScalingRules", "selectPolicy"}: config.SelectPolicies, {"ScalingPolicy", "type"}: config.PolicyTypes} {
+	for of, enum := range map[[2]string][]any{
+		{"ScalingRules", "selectPolicy"}: anyOf(config.SelectPolicies), {"ScalingPolicy", "type"}: anyOf(config.PolicyTypes),
+		{"Replicas", "mode"}: anyOf(config.SizeModes),
+	} {
 		field, ok := s.Definitions[of[0]].Properties.Get(of[1])
 		if !ok {
 			return nil, fmt.Errorf("%s has no %s", of[0], of[1])
 		}
-		field.Enum = anyOf(enum)
+		field.Enum = enum
 	}
 	return s, nil
 }
@@ -129,6 +132,7 @@ func schemaOfValues(file string, tuning *jsonschema.Schema) (*jsonschema.Schema,
 		return of
 	}
 	at("certificate", "mode").Enum = []any{"selfManaged", "certManager", "files", "existing"}
+	at("mode").Enum = anyOf(config.Modes)
 	at("image", "pullPolicy").Enum = []any{"", "Always", "IfNotPresent", "Never"}
 	at("image", "digest").Pattern = `^(sha256:[0-9a-f]{64})?$`
 	at("replicas").Minimum = "0"

@@ -57,6 +57,9 @@ type Orders struct {
 	Suspended string
 	// SpreadSuspended, if not empty, is why spreading must wait: moves between healthy instances.
 	SpreadSuspended string
+	// Landing: what is in flight is granted, and nothing else is placed or moved. What of a wave has
+	// not been revoked stays where it is.
+	Landing bool
 	// Overloaded are ordinals of Stay that are overloaded while others are not, ascending: a reason
 	// to spread at once, however little the lists differ.
 	Overloaded []int

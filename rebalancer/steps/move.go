@@ -80,6 +80,10 @@ func (s *Move) end(v *View, w *wave.Running) Proposal {
 // It forgets while nothing is committed, which is safe: what was revoked is in flight in State and
 // not in Pending, and what was not is in its list still, as if this wave had never named it.
 func (s *Move) drop(v *View, w *wave.Running) {
+	if v.Orders.Landing {
+		clear(w.Pending)
+		return
+	}
 	refuses := func(n int) bool {
 		return n >= 0 && !(v.Orders.Stays(n) && v.State.IsOpen(n) && (w.Reason != wave.Spread || !v.Releases.Absent(n)))
 	}

@@ -39,7 +39,7 @@ type Place struct {
 
 // Next implements Step.
 func (s *Place) Next(v *View) (p Proposal) {
-	if v.Refusal != "" {
+	if v.Refusal != "" || v.Orders.Landing {
 		return Proposal{}
 	}
 	if v.More {

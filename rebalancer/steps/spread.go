@@ -119,6 +119,9 @@ type question struct {
 
 // Next implements Step.
 func (s *Spread) Next(v *View) (p Proposal) {
+	if v.Orders.Landing {
+		return p
+	}
 	if why := s.suspended(v, &p); why != "" || len(v.State.Head.Open) < 2 {
 		if s.due && why != underWay {
 			p.Blocked = why

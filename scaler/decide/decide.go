@@ -141,7 +141,9 @@ func gaps(in *Input) (hs []Hold) {
 		}
 	}
 	check("catalogue", sources.Catalogue, in.Config.Freshness.Catalogue.Std())
-	check("notifications (MQTT)", sources.Notify, 0) // a stream: connected or not
+	if in.Config.Mode != config.ModeRecommend { // what messages say is only written then
+		check("notifications (MQTT)", sources.Notify, 0) // a stream: connected or not
+	}
 	if in.Config.CPU != nil || in.Config.Memory != nil {
 		check("pod metrics", sources.Metrics, in.Config.Freshness.Metrics.Std())
 	}

@@ -44,6 +44,8 @@ type Config struct {
 	Bundle func() []byte
 	// TakeOver changes objects that lead to another provider.
 	TakeOver bool
+	// ReadOnly: objects are looked at, and what should change is a fault.
+	ReadOnly bool
 }
 
 // Watcher looks at the objects.
@@ -113,7 +115,12 @@ func (w *Watcher) sync(ctx context.Context, name string) error {
 		w.found(name, false, "it leads to another provider: "+target(object))
 		return nil
 	}
-	if patch := w.patch(object, leads); patch != nil {
+	patch := w.patch(object, leads)
+	if patch != nil && w.cfg.ReadOnly {
+		w.found(name, false, "it would be changed, and the mode of this process has nothing written; it leads to "+target(object))
+		return nil
+	}
+	if patch != nil {
 		if _, err := w.api.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "shardscaler"}); err != nil {
 			return err
 		}

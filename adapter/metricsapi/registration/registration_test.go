@@ -145,3 +145,17 @@ func TestUnreadable(t *testing.T) {
 	require.ErrorContains(t, w.Sync(t.Context()), "look after APIService v1beta2.custom.metrics.k8s.io: connection refused")
 	require.Zero(t, testutil.CollectAndCount(w.ours), "not known is not 0")
 }
+
+func TestReadOnlyWritesNothingAndSaysWhatItWould(t *testing.T) {
+	for service, fault := range map[string]string{own: "has nothing written; it leads to Service " + own, foreign: "has nothing written; it leads to Service " + foreign} {
+		c := newCluster(service)
+		w := c.watcher(Config{Bundle: bundle("new"), TakeOver: true, ReadOnly: true})
+		require.NoError(t, w.Sync(t.Context()))
+		require.Zero(t, c.written())
+		require.Contains(t, w.Fault(), fault)
+	}
+	c := newCluster(own)
+	w := c.watcher(Config{Bundle: bundle("old"), ReadOnly: true})
+	require.NoError(t, w.Sync(t.Context()))
+	require.Empty(t, w.Fault(), "nothing would be written")
+}

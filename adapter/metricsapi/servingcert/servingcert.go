@@ -30,7 +30,12 @@ import (
 )
 
 // Config names the Secret and the Service that callers ask for.
-type Config struct{ Namespace, Secret, Service string }
+type Config struct {
+	Namespace, Secret, Service string
+	// ReadOnly: a Secret that should change stays as it is, and each replica serves a certificate of
+	// its own, which no APIService trusts.
+	ReadOnly bool
+}
 
 // Keeper keeps the Secret and what is served from it. It is a
 // dynamiccertificates.CertKeyContentProvider and its Notifier.
@@ -42,6 +47,8 @@ type Keeper struct {
 	log     *slog.Logger
 	expires *prometheus.GaugeVec
 	renewed prometheus.Counter
+
+	own *material // what ReadOnly has this replica serve; nil: what the Secret holds
 
 	mu        sync.Mutex
 	held      *material // nil: none yet
@@ -100,6 +107,9 @@ func (k *Keeper) sync(ctx context.Context) error {
 		next.session = newSessionKey()
 		why = cmp.Or(why, "it had no key for sessions")
 	}
+	if why != "" && k.cfg.ReadOnly {
+		return k.serveOwn(next)
+	}
 	if why != "" {
 		secret.Data = next.data()
 		if missing {
@@ -115,6 +125,21 @@ func (k *Keeper) sync(ctx context.Context) error {
 		}
 		k.log.Info("Secret of the serving certificate written", "secret", k.cfg.Secret, "because", why)
 	}
+	k.own = nil
+	k.serve(next)
+	return nil
+}
+
+// serveOwn serves what the Secret should hold without writing it there: the same until it is due.
+func (k *Keeper) serveOwn(next *material) error {
+	if k.own != nil {
+		renewed, _, err := k.own.renewed(k.names, k.now())
+		if err != nil {
+			return err
+		}
+		renewed.session, next = k.own.session, renewed
+	}
+	k.own = next
 	k.serve(next)
 	return nil
 }

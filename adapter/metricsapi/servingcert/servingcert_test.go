@@ -174,3 +174,36 @@ func TestASecretGetsAKeyForSessions(t *testing.T) {
 	require.InDelta(t, 1, testutil.ToFloat64(a.renewed), 0)
 	require.InDelta(t, 0, testutil.ToFloat64(b.renewed), 0)
 }
+
+// Two years of a Secret that is not written: each replica serves a certificate of its own, good at
+// any time, and what another process writes into the Secret is served from then on.
+func TestReadOnlyServesItsOwnUntilTheSecretHoldsOne(t *testing.T) {
+	client := fake.NewClientset()
+	readOnly := func() *replica {
+		r := newReplica(client)
+		r.cfg.ReadOnly = true
+		return r
+	}
+	a, b := readOnly(), readOnly()
+	require.NoError(t, b.Sync(t.Context()))
+	require.NoError(t, a.Sync(t.Context()))
+	sessions := a.SessionKeys()
+	for days := 0; days < 2*365; days += 10 {
+		a.at = start.AddDate(0, 0, days)
+		require.NoError(t, a.Sync(t.Context()))
+		a.served(t, a.Bundle(), a.at)
+		require.Equal(t, sessions, a.SessionKeys(), "no session ends")
+	}
+	require.Greater(t, a.changes, 2, "it was renewed")
+	require.NotEqual(t, a.Bundle(), b.Bundle())
+
+	writing := newReplica(client)
+	require.NoError(t, writing.Sync(t.Context()))
+	require.NoError(t, b.Sync(t.Context()))
+	require.Equal(t, writing.Bundle(), b.Bundle())
+	require.Equal(t, writing.SessionKeys(), b.SessionKeys())
+	for _, action := range client.Actions() {
+		require.Contains(t, []string{"get", "create"}, action.GetVerb())
+	}
+	require.InDelta(t, 0, testutil.ToFloat64(a.renewed), 0)
+}

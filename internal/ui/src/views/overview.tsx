@@ -29,6 +29,7 @@ function Card({ kind }: { kind: Kind }) {
           <a href={to(['kinds', kind.name, 'instances'])}>{kind.name}</a>
         </h2>
         {kind.blind && <State prefix="verb" code="still" />}
+        {kind.mode !== 'act' && <span class="state warn">{word('mode', kind.mode)}</span>}
         {kind.paused.value && <span class="state warn">❙❙ {t('paused')}</span>}
         {kind.groups.map((g) => (
           <span key={g.statefulSet} class="dim">
