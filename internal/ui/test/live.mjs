@@ -319,6 +319,24 @@ for (const lang of ['zh']) {
   });
 }
 
+test('a question that is asked at the very end of another one stays', async () => {
+  const { page, close } = await open(page0 + '#/kinds/Thing/rebalance');
+  const wake = 'section[aria-labelledby=running] .buttons button:nth-child(2)';
+  await page.click(wake);
+  await page.waitForSelector('dialog[open]');
+  await page.evaluate((button) => {
+    const ending = document.querySelector('dialog');
+    new MutationObserver((_, observer) => {
+      observer.disconnect();
+      document.querySelector(button).click();
+    }).observe(ending, { attributes: true });
+  }, wake);
+  await page.click('dialog .buttons button:nth-child(1)');
+  await page.waitForTimeout(300);
+  assert.equal(await page.locator('dialog[open]').count(), 1);
+  await close();
+});
+
 /** What a person types into the form of each change, and what the server is asked. */
 const changes = [
   ['drain', ['7', '2h'], '{"drain":7,"for":"2h"}'],

@@ -32,6 +32,7 @@ export function Rebalance({ kind }: { kind: Kind }) {
       <Preview kind={kind} done={done} />
       {a && (
         <Confirm
+          key={a}
           title={t(`ask.${a.what}`, a.params)}
           verb={t(`do.${a.what}`)}
           close={close}
