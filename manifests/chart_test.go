@@ -233,6 +233,7 @@ func TestEachValueIsUsed(t *testing.T) {
 		"tuning.create":          {`false`, "!\n  name: shardscaler\n  namespace: any\n  annotations:"},
 		"tuning.config":          {`"kinds: []"`, "config.yaml: |\n    kinds: []"},
 		"resources.requests.cpu": {`"3"`, `cpu: "3"`}, "resources.requests.memory": {`"3Gi"`, "memory: 3Gi"}, "resources.limits.memory": {`"4Gi"`, "memory: 4Gi"},
+		"preflight":                 {`false`, "!name: shardscaler-preflight"},
 		"goMemoryLimit":             {`"3GiB"`, "{name: GOMEMLIMIT, value: 3GiB}"},
 		"extraArgs":                 {`["--log-level=debug"]`, "        - --log-level=debug"},
 		"extraEnv":                  {`[{"name":"TZ","value":"Asia/Shanghai"}]`, "- name: TZ\n          value: Asia/Shanghai"},

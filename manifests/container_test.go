@@ -17,8 +17,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/container"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
@@ -79,6 +81,10 @@ func TestTheContainerRunsAsTheChartSays(t *testing.T) {
 	install()
 	t.Cleanup(func() { in.uninstall(t) })
 
+	process := in.preflight(t, im)
+	require.Zero(t, process.ExitCode(), process.Printed())
+	require.Contains(t, process.Printed(), "a session is opened")
+
 	pod, process := in.start(t, im)
 	in.answers(t, pod, pod.Spec.Containers[0].StartupProbe, process)
 	in.answers(t, pod, pod.Spec.Containers[0].LivenessProbe, process)
@@ -92,6 +98,11 @@ func TestTheContainerRunsAsTheChartSays(t *testing.T) {
 	in.answers(t, pod, pod.Spec.Containers[0].ReadinessProbe, process)
 	require.Zero(t, process.Stop(30*time.Second), process.Printed())
 
+	install("--set", "mqtt=tcp://127.0.0.1:1")
+	process = in.preflight(t, im)
+	require.Equal(t, 1, process.ExitCode(), process.Printed())
+	require.Contains(t, process.Printed(), "MQTT tcp://127.0.0.1:1: next: start it")
+
 	// what a slip in the chart looks like
 	install("--set-json", `extraArgs=["--no-such-flag"]`)
 	_, process = in.start(t, im)
@@ -102,9 +113,24 @@ func TestTheContainerRunsAsTheChartSays(t *testing.T) {
 // start starts the container of a pod that the Deployment makes.
 func (in installation) start(t *testing.T, im *container.Image) (container.Pod, *container.Process) {
 	t.Helper()
+	return in.run(t, im, "shardscaler-0", in.deployment(t).Spec.Template.Spec)
+}
+
+// preflight runs the container of the Job that `helm test` makes.
+func (in installation) preflight(t *testing.T, im *container.Image) *container.Process {
+	t.Helper()
+	var job batchv1.Job
+	require.NoError(t, yaml.UnmarshalStrict([]byte(in.helm(t, "get", "hooks", "shardscaler")), &job))
+	require.Equal(t, "test", job.Annotations["helm.sh/hook"])
+	_, process := in.run(t, im, "shardscaler-preflight-0", job.Spec.Template.Spec)
+	return process
+}
+
+func (in installation) run(t *testing.T, im *container.Image, name string, spec corev1.PodSpec) (container.Pod, *container.Process) {
+	t.Helper()
 	config, err := in.cluster.Config()
 	require.NoError(t, err)
-	pod := container.Pod{Namespace: in.namespace, Name: "shardscaler-0", IP: "127.0.0.1", Spec: in.deployment(t).Spec.Template.Spec}
+	pod := container.Pod{Namespace: in.namespace, Name: name, IP: "127.0.0.1", Spec: spec}
 	process, err := container.Start(t.Context(), container.Cluster{Client: in.cluster.Client(t), Config: config}, im, pod, t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { process.Stop(0) })

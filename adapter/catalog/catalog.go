@@ -63,6 +63,10 @@ type question struct {
 	weight, labels bool
 }
 
+func questionOf(k *config.Kind) question {
+	return question{k.Catalogue.Query, k.Catalogue.Interval.Std(), k.Balance == config.BalanceWeight, k.ByLabels()}
+}
+
 // watch is one kind's question and when to ask it.
 type watch struct {
 	question
@@ -104,7 +108,7 @@ func (s *Source) Configure(kinds []config.Kind) {
 	s.kinds = map[string]*watch{}
 	differs := len(old) != len(kinds)
 	for _, k := range kinds {
-		q := question{k.Catalogue.Query, k.Catalogue.Interval.Std(), k.Balance == config.BalanceWeight, k.ByLabels()}
+		q := questionOf(&k)
 		w := old[k.Name]
 		if w == nil || w.question != q {
 			w = &watch{question: q, kind: k.Name, asked: wake.New()}

@@ -232,19 +232,21 @@ func partitionsOf(listing *metadata.Response, topic string) ([]kafka.Partition, 
 	return found, nil
 }
 
+// Versions of the request Fetch: that of Kafka 0.11, and the first that zstd is sent to.
+const leastFetch, mostFetch = 4, 10
+
 // fetch asks for what is at offset of a partition and behind it; the broker waits if there is
 // nothing. It returns the batches, and where the partition ends; of an answer that is cut off, the
 // batches that came, and why it is. kafka-go's own readers are not used: they do not tell where a
 // batch ends, so that one that cannot be read could not be passed over, and unpack whatever a batch
 // unpacks to.
 func (b *broker) fetch(topic string, partition int, offset int64, wait time.Duration) (batches fields, end int64, cut, err error) {
-	const least, most = 4, 10 // of Kafka 0.11, and the first that zstd is sent to
 	version, size, err := b.ask(&fetch.Request{
 		ReplicaID: -1, MaxWaitTime: int32(wait.Milliseconds()), MinBytes: 1, MaxBytes: fetchBytes, SessionEpoch: -1, //nolint:gosec // small
 		Topics: []fetch.RequestTopic{{Topic: topic, Partitions: []fetch.RequestPartition{{
 			Partition: int32(partition), CurrentLeaderEpoch: -1, FetchOffset: offset, LogStartOffset: -1, PartitionMaxBytes: fetchBytes, //nolint:gosec // its number
 		}}}},
-	}, least, most)
+	}, leastFetch, mostFetch)
 	if err != nil {
 		return fields{}, 0, nil, err
 	}

@@ -65,12 +65,15 @@ type Source struct {
 	changed wake.Signal         // after Configure
 }
 
+// patience is how long a broker may take to answer.
+const patience = 5 * time.Second
+
 // New returns a Source without kinds, which does not connect.
 func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Source {
 	return &Source{
 		cfg: cfg, log: log, metrics: newMetrics(reg),
 		sampled: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
-		refresh: 30 * time.Second, poll: time.Second, patience: 5 * time.Second,
+		refresh: 30 * time.Second, poll: time.Second, patience: patience,
 		changed: wake.New(),
 	}
 }

@@ -44,6 +44,7 @@ type session struct {
 	*Source
 	kinds  []string
 	queues map[string]*queue
+	clean  bool // the broker forgets it when it ends
 	sink   func(observed.Signal)
 	burst  burst
 	// ended gets the reason for which the session must end; only the first is looked at.
@@ -136,7 +137,7 @@ func (s *session) afterBurst(now time.Time) {
 // kept: the broker kept our session, with its subscription and what was not acknowledged.
 func (s *session) connect(ctx context.Context) (client mqtt.Client, kept bool, err error) {
 	o := mqtt.NewClientOptions().AddBroker(s.cfg.Broker).SetClientID(s.cfg.ClientID).SetUsername(s.cfg.Username).
-		SetProtocolVersion(4).SetCleanSession(false).SetAutoAckDisabled(true).SetOrderMatters(true).
+		SetProtocolVersion(4).SetCleanSession(s.clean).SetAutoAckDisabled(true).SetOrderMatters(true).
 		SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(connectTimeout).SetWriteTimeout(connectTimeout).
 		SetKeepAlive(keepAlive).SetPingTimeout(pingTimeout).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(fmt.Errorf("%w: %w", errClosed, err)) }).

@@ -52,7 +52,7 @@ metrics, and moves resources between instances in ZooKeeper whenever the set of 
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newRunCommand(), newDecideCommand(), newCheckConfigCommand(), newPrintConfigCommand(), newPlanCommand(),
+		newRunCommand(), newPreflightCommand(), newDecideCommand(), newCheckConfigCommand(), newPrintConfigCommand(), newPlanCommand(),
 		newReassignCommand(), newRollbackCommand(), newPauseCommand(true), newPauseCommand(false), newUICommand(), newVersionCommand(),
 	)
 	return root

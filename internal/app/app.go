@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -149,28 +148,24 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 // newSources prepares every input; only ZooKeeper's client connects before Run, in the background.
 func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	o := a.opts
-	dsn, err := os.ReadFile(o.CatalogueDSNFile)
+	dsn, err := o.CatalogueDSN()
 	if err != nil {
-		return fmt.Errorf("read --catalogue-dsn-file: %w", err)
+		return err
 	}
-	a.catalog, err = catalog.New(strings.TrimRight(string(dsn), "\r\n"), a.reconciler, a.log, reg)
+	a.catalog, err = catalog.New(dsn, a.reconciler, a.log, reg)
 	if err != nil {
 		return err
 	}
 	a.counted = a.catalog.With(counters)
 	if o.Kafka != "" {
-		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: o.kafkaBrokers(), TLS: o.KafkaTLS.files(), SASL: o.kafkaSASL()}, a.log, reg)
+		a.heartbeats = heartbeat.New(o.Heartbeats(), a.log, reg)
 	}
-	a.notify = notify.New(notify.Config{
-		Broker: o.MQTT, TLS: o.MQTTTLS.files(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
-	}, handler{&a.runners, a.catalog}, a.log, reg)
+	a.notify = notify.New(o.Notifications(), handler{&a.runners, a.catalog}, a.log, reg)
 	clients := workload.Clients{Kube: a.kube.client, Metadata: a.kube.metadata, Metrics: a.kube.metrics}
 	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, clients, reg)
 	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, a.kube.client, a.kube.dynamic, a.log)
 	// Run closes it: a leader that is stopped still writes what it has begun, and gives leading up.
-	client, err := zk.Open(context.WithoutCancel(ctx), zk.Config{
-		Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.ZooKeeperTLS.files(),
-	}, a.log, reg)
+	client, err := zk.Open(context.WithoutCancel(ctx), o.Store(), a.log, reg)
 	if err != nil {
 		return err
 	}

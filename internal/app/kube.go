@@ -34,9 +34,8 @@ const (
 	kubeBurst = 100
 )
 
-func newKube(o Options) (*kube, error) {
-	var cfg *rest.Config
-	var err error
+// Kubernetes is how the API server is reached.
+func (o *Options) Kubernetes() (cfg *rest.Config, err error) {
 	if o.Kubeconfig != "" {
 		cfg, err = clientcmd.BuildConfigFromFlags("", o.Kubeconfig)
 	} else {
@@ -47,6 +46,14 @@ func newKube(o Options) (*kube, error) {
 	}
 	cfg.UserAgent = "shardscaler"
 	cfg.QPS, cfg.Burst = kubeQPS, kubeBurst
+	return cfg, nil
+}
+
+func newKube(o Options) (*kube, error) {
+	cfg, err := o.Kubernetes()
+	if err != nil {
+		return nil, err
+	}
 	k := &kube{configMap: &corev1.ObjectReference{APIVersion: "v1", Kind: "ConfigMap", Namespace: o.Namespace, Name: o.ConfigMap}}
 	if k.client, err = kubernetes.NewForConfig(cfg); err != nil {
 		return nil, fmt.Errorf("make Kubernetes client: %w", err)

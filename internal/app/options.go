@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/samesite"
+	"github.com/shardscaler/shardscaler/rebalancer/zk"
 )
 
 // Options are the flags: addresses, credentials, identity, which a running server cannot change.
@@ -150,6 +152,36 @@ func (o *Options) Validate() error {
 	f.when(o.ZooKeeperSession < time.Second || o.ZooKeeperSession > time.Minute,
 		"--zookeeper-session-timeout %s: must be between 1s and 1m", o.ZooKeeperSession)
 	return errors.Join(f...)
+}
+
+// Store is how ZooKeeper is reached.
+func (o *Options) Store() zk.Config {
+	return zk.Config{Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.ZooKeeperTLS.files()}
+}
+
+// Heartbeats is how Kafka is reached; without Kafka it names no broker.
+func (o *Options) Heartbeats() heartbeat.Config {
+	c := heartbeat.Config{TLS: o.KafkaTLS.files(), SASL: o.kafkaSASL()}
+	if o.Kafka != "" {
+		c.Brokers = o.kafkaBrokers()
+	}
+	return c
+}
+
+// Notifications is how the MQTT broker is reached.
+func (o *Options) Notifications() notify.Config {
+	return notify.Config{
+		Broker: o.MQTT, TLS: o.MQTTTLS.files(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
+	}
+}
+
+// CatalogueDSN is the catalogue's address, as the file has it.
+func (o *Options) CatalogueDSN() (string, error) {
+	text, err := os.ReadFile(o.CatalogueDSNFile)
+	if err != nil {
+		return "", fmt.Errorf("read --catalogue-dsn-file: %w", err)
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
 }
 
 // acts says whether the process may write.

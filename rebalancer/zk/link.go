@@ -101,16 +101,8 @@ func (l *link) serve(ctx context.Context) (used bool, err error) {
 func (l *link) prepare(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.SessionTimeout)
 	defer cancel()
-	auth, err := credentials(l.cfg)
-	if err != nil {
+	if err := authenticate(ctx, s); err != nil {
 		return err
-	}
-	if auth != "" {
-		if _, err := do(ctx, s, func(conn *zk.Conn) (struct{}, error) {
-			return struct{}{}, conn.AddAuth("digest", []byte(auth))
-		}); err != nil {
-			return fmt.Errorf("authenticate: %w", err)
-		}
 	}
 	for i, c := range l.chroot + "/" {
 		if c != '/' || i == 0 {
@@ -120,6 +112,20 @@ func (l *link) prepare(ctx context.Context, s *session) error {
 		if err := ensure(ctx, s, path, openACL); err != nil {
 			return fmt.Errorf("create chroot %s: %w", path, denied(err, rightCreate, parent(path)))
 		}
+	}
+	return nil
+}
+
+// authenticate tells the server who we are, where the Config has a name.
+func authenticate(ctx context.Context, s *session) error {
+	auth, err := credentials(s.link.cfg)
+	if err != nil || auth == "" {
+		return err
+	}
+	if _, err := do(ctx, s, func(conn *zk.Conn) (struct{}, error) {
+		return struct{}{}, conn.AddAuth("digest", []byte(auth))
+	}); err != nil {
+		return fmt.Errorf("authenticate: %w", err)
 	}
 	return nil
 }
