@@ -154,18 +154,18 @@ func (s *Sim) reconcile(ctx context.Context, name string) error {
 	return nil
 }
 
-// identify says which instance a pod is; false when it belongs to no StatefulSet that is played.
+// identify says which instance a pod is; false when it belongs to no StatefulSet that is played. One
+// that belongs to none is what its name says: the orchestrator of old made such.
 func (s *Sim) identify(pod *corev1.Pod) (identity, bool) {
-	owner := metav1.GetControllerOf(pod)
-	if owner == nil || owner.Kind != "StatefulSet" || owner.APIVersion != appsv1.SchemeGroupVersion.String() {
-		return identity{}, false
-	}
-	i := slices.IndexFunc(s.cfg.Kinds, func(k Kind) bool { return k.StatefulSet == owner.Name })
+	owner, ordinal := metav1.GetControllerOf(pod), 0
+	i := slices.IndexFunc(s.cfg.Kinds, func(k Kind) (ok bool) {
+		if owner != nil && (owner.Name != k.StatefulSet || owner.Kind != "StatefulSet" || owner.APIVersion != appsv1.SchemeGroupVersion.String()) {
+			return false
+		}
+		ordinal, ok = exact.PodOrdinal(k.StatefulSet, pod.Name)
+		return ok
+	})
 	if i < 0 {
-		return identity{}, false
-	}
-	ordinal, ok := exact.PodOrdinal(owner.Name, pod.Name)
-	if !ok {
 		return identity{}, false
 	}
 	id := identity{kind: s.cfg.Kinds[i], ordinal: ordinal, pod: pod.Name, uid: string(pod.UID), mode: Mode(pod.Annotations[modeAnnotation])}
