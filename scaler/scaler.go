@@ -234,5 +234,5 @@ func denied(err error, w actuate.Workload) string {
 	if !errors.Is(err, actuate.ErrDenied) {
 		return ""
 	}
-	return fmt.Sprintf("the rights of this server lack StatefulSet %s: the Role shardscaler-statefulsets must name it in resourceNames of both rules (%v)", w.Name, err)
+	return fmt.Sprintf("the rights of this server lack StatefulSet %s: name it in the chart's value statefulSets, or in resourceNames of both rules of Role shardscaler-statefulsets (%v)", w.Name, err)
 }

@@ -240,7 +240,7 @@ func TestNothingIsOrderedBeforeTheHeadIsHeldAndTheSetClaimed(t *testing.T) {
 }
 
 func TestAStatefulSetThatTheRoleDoesNotNameIsAProblem(t *testing.T) {
-	lacks := "the rights of this server lack StatefulSet iota-dac: the Role shardscaler-statefulsets must name it"
+	lacks := "the rights of this server lack StatefulSet iota-dac: name it in the chart's value statefulSets"
 	for _, right := range []string{"patch", "update"} {
 		w := newWorld(t, 2)
 		w.pool = 1000

@@ -227,7 +227,7 @@ func documents(method, path string, r *http.Request) (any, bool) {
 
 func thing() ops.Kind {
 	return ops.Kind{
-		Name: "Thing", At: noon, Verb: "grow", Reason: "count", Why: "scale up 2 -> 3: count asks for 3",
+		Name: "Thing", Mode: "act", At: noon, Verb: "grow", Reason: "count", Why: "scale up 2 -> 3: count asks for 3",
 		Groups: []ops.Group{{
 			StatefulSet: "iota-dac", Namespace: "iota", Replicas: ptr(3), Ready: ptr(2), Desired: ptr(3), Needed: ptr(3), Recommended: ptr(3),
 			Init: 1, Max: 30, Capacity: 1000, TargetPerInstance: 900, Owner: "shardscaler", Open: "0-2",
@@ -251,7 +251,7 @@ func thing() ops.Kind {
 
 func rule() ops.Kind {
 	return ops.Kind{
-		Name: "Rule", At: noon, Why: "", Blind: "ZooKeeper has not been read yet",
+		Name: "Rule", Mode: "act", At: noon, Why: "", Blind: "ZooKeeper has not been read yet",
 		Groups: []ops.Group{{StatefulSet: "iota-rules-engine", Namespace: "iota", Init: 1, Max: 10, Capacity: 100, TargetPerInstance: 80, Owner: "hpa"}},
 		Alarms: []ops.Alarm{}, Overrides: []ops.Override{}, Sources: []ops.Source{{Name: "store"}},
 		Paused: ops.Paused{Value: true, Source: "override", Said: ops.Said{By: "bob", At: noon}},

@@ -188,7 +188,7 @@ func (a *alarms) writers() {
 	if d == nil {
 		return
 	}
-	a.add(Critical, "denied", d.Denied, "add the right to the Role of shardscaler (manifests/base/rbac.yaml)", "why", d.Denied)
+	a.add(Critical, "denied", d.Denied, "name the StatefulSet in the chart's value statefulSets, or in Role shardscaler-statefulsets; shardscaler preflight says what else lacks", "why", d.Denied)
 	if c := d.Conflict; c != nil {
 		a.add(Warning, "conflict", c.Text, "delete the HPA, or set replicas.owner to hpa", "why", c.Text)
 	}

@@ -15,7 +15,7 @@ import (
 // KindOf is the kind as a view shows it.
 func KindOf(v *View) Kind {
 	k := Kind{
-		Name: v.Config.Name, Mode: string(v.Config.Mode), At: v.Now, Groups: []Group{groupOf(v)}, Resources: resourcesOf(v), WorstLag: worstLag(v),
+		Name: v.Config.Name, Mode: string(modeOf(&v.Config)), At: v.Now, Groups: []Group{groupOf(v)}, Resources: resourcesOf(v), WorstLag: worstLag(v),
 		Alarms: Alarms(v), Paused: pausedOf(v), Overrides: Over{Override: v.Override, Operator: v.Operator}.List(), Progress: v.Progress, Waiting: v.Waiting,
 		Sources: sourcesOf(v), Generation: v.Generation,
 	}
@@ -31,6 +31,9 @@ func KindOf(v *View) Kind {
 	k.Verb, k.Reason, k.Why, k.Blind, k.Drain = string(d.Verb), string(d.Reason), d.Summary, d.Blind, d.Drain
 	return k
 }
+
+// modeOf is the kind's mode; snapshots of builds that knew none are of kinds that act.
+func modeOf(c *config.Kind) config.Mode { return cmp.Or(c.Mode, config.ModeAct) }
 
 // Undated is the kind without what changes by time alone: two that are equal so say the same.
 func (k Kind) Undated() Kind {
@@ -50,7 +53,7 @@ func groupOf(v *View) Group {
 	c, w := &v.Config, v.Snapshot.Workload
 	g := Group{
 		StatefulSet: c.StatefulSet, Namespace: v.Snapshot.Namespace, Init: c.Init, Max: c.Max, Capacity: c.Capacity,
-		TargetPerInstance: c.TargetPerInstance, Owner: string(c.Replicas.Owner), Mode: string(c.Replicas.Mode.AtMost(c.Mode)),
+		TargetPerInstance: c.TargetPerInstance, Owner: string(c.Replicas.Owner), Mode: string(c.Replicas.Mode.AtMost(modeOf(c))),
 		Open: strings.ReplaceAll(spans.Text(v.Snapshot.Open, "-"), ", ", ","),
 	}
 	if w != nil {

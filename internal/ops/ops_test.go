@@ -122,7 +122,7 @@ func TestAlarms(t *testing.T) {
 			func(v *View) { v.Config.Max, v.Snapshot.Unassigned = 10, 4000; opstest.Decide(v) },
 			[]alarm{{"at-max", Warning, "ask for 11 instances, max is 10", "raise max"}, {"unassigned", Info, "4000", ""}},
 		},
-		"a right is missing": {func(v *View) { v.Decision.Denied = "pods: delete" }, []alarm{{"denied", Critical, "pods: delete", "rbac.yaml"}}},
+		"a right is missing": {func(v *View) { v.Decision.Denied = "pods: delete" }, []alarm{{"denied", Critical, "pods: delete", "value statefulSets"}}},
 		"an HPA writes too": {
 			func(v *View) {
 				v.Snapshot.HPAs = []observed.HPA{{Name: "x", Target: "iota-dac"}}
