@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -178,5 +179,55 @@ func rules(t *testing.T) (all []rule) {
 		all = append(all, group.Rules...)
 	}
 	require.Greater(t, len(all), 10)
+	return all
+}
+
+const runbooks = "../docs/runbooks"
+
+// Each alert has a severity, says what is so, and has a page of the same name that says what it
+// means, what to look at and what to do; there are no other pages. What the pages link to exists.
+func TestEachAlertHasARunbook(t *testing.T) {
+	entries, err := os.ReadDir(runbooks)
+	require.NoError(t, err)
+	var pages, alerts []string
+	for _, entry := range entries {
+		pages = append(pages, strings.TrimSuffix(entry.Name(), ".md"))
+	}
+	for _, rule := range rules(t) {
+		if rule.Alert == "" {
+			require.Regexp(t, `^(\w+):(shardscaler_\w+):(\w+)$`, rule.Record, "level:metric:operations")
+			continue
+		}
+		alerts = append(alerts, rule.Alert)
+		require.Contains(t, []string{"warning", "critical"}, rule.Labels["severity"], rule.Alert)
+		require.NotEmpty(t, rule.Annotations["summary"], rule.Alert)
+		require.NotEmpty(t, rule.Annotations["description"], rule.Alert)
+		require.Equal(t, "https://github.com/shardscaler/shardscaler/blob/main/docs/runbooks/"+rule.Alert+".md", rule.Annotations["runbook_url"])
+	}
+	require.ElementsMatch(t, alerts, pages)
+	for _, page := range pages {
+		text, err := os.ReadFile(filepath.Join(runbooks, page+".md"))
+		require.NoError(t, err)
+		require.Regexp(t, `(?s)^# `+page+"\n\n## What it means\n\n.+\n## What to look at\n\n- .+\n## What to do\n\n- .+", string(text))
+		for _, link := range markdownLink.FindAllStringSubmatch(string(text), -1) {
+			target, anchor, _ := strings.Cut(link[1], "#")
+			linked, err := os.ReadFile(filepath.Join(runbooks, target))
+			require.NoError(t, err, page)
+			require.True(t, anchor == "" || slices.Contains(anchors(string(linked)), anchor), "%s: %s", page, link[1])
+		}
+	}
+}
+
+var (
+	markdownLink = regexp.MustCompile(`\]\(([^)]+)\)`)
+	heading      = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	noAnchor     = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// anchors are those of a page's headings, as GitHub makes them.
+func anchors(page string) (all []string) {
+	for _, h := range heading.FindAllStringSubmatch(page, -1) {
+		all = append(all, strings.ReplaceAll(noAnchor.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
+	}
 	return all
 }
