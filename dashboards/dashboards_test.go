@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
-	"github.com/shardscaler/shardscaler/internal/testbed/servers/fetch"
 )
 
 func TestDashboardsShow(t *testing.T) {
@@ -102,25 +101,10 @@ func TestDashboardLayout(t *testing.T) {
 	}
 }
 
-// promtool is Prometheus's checker of rules: the one on PATH, or one out of Debian's package in the
-// user's cache folder. The package is not installed: that would start a Prometheus.
-func promtool(t *testing.T) string {
-	t.Helper()
-	if path, err := exec.LookPath("promtool"); err == nil {
-		return path
-	}
-	dir, err := fetch.Debian(t.Context(), fetch.NewProgress(os.Stderr), "prometheus", false)
-	if err != nil && os.Getenv(servers.RequireServersVar) != "1" {
-		t.Skipf("needs promtool on PATH (it comes with Prometheus): %v", err)
-	}
-	require.NoError(t, err, "needs promtool on PATH (it comes with Prometheus)")
-	return filepath.Join(dir, "usr", "bin", "promtool")
-}
-
 // promtool runs with a file in which each expression of the dashboards is a rule: it is as old as
 // what users have, while dashlint parses with the newest.
 func TestPromtoolParsesTheDashboards(t *testing.T) {
-	program := promtool(t)
+	program := servers.Prometheus(t, "promtool")
 	expressions, err := Expressions()
 	require.NoError(t, err)
 	type query struct {
@@ -147,7 +131,7 @@ func TestPromtoolParsesTheDashboards(t *testing.T) {
 }
 
 func TestAlerts(t *testing.T) {
-	program := promtool(t)
+	program := servers.Prometheus(t, "promtool")
 	for _, args := range [][]string{{"check", "rules", "shardscaler.rules.yml"}, {"test", "rules", "shardscaler.test.yml"}} {
 		out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput()
 		require.NoError(t, err, string(out))
