@@ -1,13 +1,13 @@
 package dashboards
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,120 +15,107 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
-	"github.com/shardscaler/shardscaler/internal/testbed/servers/fetch"
 )
 
-func TestDashboardShows(t *testing.T) {
+func TestDashboardsShow(t *testing.T) {
 	expressions, err := Expressions()
 	require.NoError(t, err)
-	require.Greater(t, len(expressions), 20)
-	shown := map[string]bool{}
+	var all strings.Builder
 	for _, e := range expressions {
-		names := Names(e.Query)
-		require.NotEmpty(t, names, e.Query)
+		require.Contains(t, e.Query, "shardscaler_", e.Panel)
 		require.NotContains(t, e.Query, "$", "a variable that nothing fills in")
-		for _, name := range names {
-			require.True(t, strings.HasPrefix(name, "shardscaler_"), "%s: %s", e.Panel, name)
-			shown[name] = true
-		}
+		require.NotContains(t, e.Query, "@", "a matcher that nothing fills in")
+		all.WriteString(e.Query)
 	}
-	for _, name := range []string{ // what the first dashboard must show
+	for _, name := range []string{ // what must be seen
 		"shardscaler_kind_replicas", "shardscaler_replicas_wanted", "shardscaler_kind_init_replicas", "shardscaler_kind_max_replicas",
 		"shardscaler_instance_resources", "shardscaler_instance_heartbeat_lag_seconds", "shardscaler_instance_cpu_cores",
 		"shardscaler_instance_memory_bytes", "shardscaler_rebalancer_moves_total", "shardscaler_kind_resources",
 	} {
-		require.True(t, shown[name], name)
+		require.Contains(t, all.String(), name+"{")
 	}
 }
 
-// Panels do not lie over each other, and their ids differ.
+// The files are what the generator writes.
+func TestDashboardsAreGenerated(t *testing.T) {
+	dir := t.TempDir()
+	out, err := exec.CommandContext(t.Context(), "go", "run", "./generate", "-out", dir).CombinedOutput()
+	require.NoError(t, err, string(out))
+	fresh, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	require.NoError(t, err)
+	kept, err := filepath.Glob("*.json")
+	require.NoError(t, err)
+	require.Len(t, kept, len(fresh))
+	for _, file := range fresh {
+		want, err := os.ReadFile(file)
+		require.NoError(t, err)
+		is, err := os.ReadFile(filepath.Base(file))
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(is), "go generate ./dashboards writes it anew")
+	}
+}
+
+// Panels do not lie over each other, their ids differ, and their links lead to dashboards that exist.
 func TestDashboardLayout(t *testing.T) {
-	var d struct {
+	type board struct {
+		UID    string
 		Panels []struct {
-			ID      int
-			Title   string
-			GridPos struct{ X, Y, W, H int }
-		}
-	}
-	require.NoError(t, json.Unmarshal(dashboard, &d))
-	taken := map[[2]int]string{}
-	ids := map[int]string{}
-	for _, p := range d.Panels {
-		require.Empty(t, ids[p.ID])
-		ids[p.ID] = p.Title
-		require.LessOrEqual(t, p.GridPos.X+p.GridPos.W, 24, p.Title)
-		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
-			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
-				require.Empty(t, taken[[2]int{x, y}], p.Title)
-				taken[[2]int{x, y}] = p.Title
+			ID          int
+			Title       string
+			GridPos     struct{ X, Y, W, H int }
+			FieldConfig struct {
+				Defaults struct{ Links []struct{ URL string } }
 			}
 		}
 	}
-}
-
-func TestNames(t *testing.T) {
-	for query, want := range map[string][]string{
-		`max by (kind) (a_b{kind="Thing",x=~"c|d"}) > 3`:                     {"a_b"},
-		`sum(rate(a_total[5m])) / on (x) group_left (y) b`:                   {"a_total", "b"},
-		`histogram_quantile(0.99, sum by (le) (rate(a_seconds_bucket[1m])))`: {"a_seconds_bucket"},
-		`a and on (kind) b or absent(c) unless d offset 5m`:                  {"a", "b", "c", "d"},
-		`1 - min(a)`:                     {"a"},
-		`avg without (pod) (kind:a:sum)`: {"kind:a:sum"},
-		`{__name__="a"}`:                 {},
-	} {
-		require.Equal(t, want, Names(query), query)
-	}
-}
-
-func TestMissing(t *testing.T) {
-	expressions, err := Expressions()
+	entries, err := files.ReadDir(".")
 	require.NoError(t, err)
-	var scrape bytes.Buffer
-	for _, e := range expressions {
-		for _, name := range Names(e.Query) {
-			if name != "shardscaler_leading" {
-				fmt.Fprintf(&scrape, "# HELP %s text\n%s{kind=\"Thing\"} 1\n", name, name)
+	uids, links := map[string]bool{}, map[string]bool{}
+	for _, entry := range entries {
+		text, err := files.ReadFile(entry.Name())
+		require.NoError(t, err)
+		var d board
+		require.NoError(t, json.Unmarshal(text, &d))
+		require.False(t, uids[d.UID])
+		uids[d.UID] = true
+		taken, ids := map[[2]int]string{}, map[int]bool{}
+		for _, p := range d.Panels {
+			require.False(t, ids[p.ID])
+			ids[p.ID] = true
+			require.LessOrEqual(t, p.GridPos.X+p.GridPos.W, 24, p.Title)
+			for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
+				for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
+					require.Empty(t, taken[[2]int{x, y}], p.Title)
+					taken[[2]int{x, y}] = p.Title
+				}
+			}
+			for _, l := range p.FieldConfig.Defaults.Links {
+				uid, _, _ := strings.Cut(strings.TrimPrefix(l.URL, "/d/"), "?")
+				links[uid] = true
 			}
 		}
 	}
-	missing, err := Missing(bytes.NewReader(scrape.Bytes()))
-	require.NoError(t, err)
-	require.Equal(t, []string{"shardscaler_leading"}, missing)
-	scrape.WriteString("shardscaler_leading 1\n")
-	missing, err = Missing(&scrape)
-	require.NoError(t, err)
-	require.Empty(t, missing)
+	require.Equal(t, map[string]bool{"shardscaler-kind": true, "shardscaler-instance": true}, links)
+	for uid := range links {
+		require.True(t, uids[uid], uid)
+	}
 }
 
-// promtool is Prometheus's checker of rules: the one on PATH, or one out of Debian's package in the
-// user's cache folder. The package is not installed: that would start a Prometheus.
-func promtool(t *testing.T) string {
-	t.Helper()
-	if path, err := exec.LookPath("promtool"); err == nil {
-		return path
-	}
-	dir, err := fetch.Debian(t.Context(), fetch.NewProgress(os.Stderr), "prometheus", false)
-	if err != nil && os.Getenv(servers.RequireServersVar) != "1" {
-		t.Skipf("needs promtool on PATH (it comes with Prometheus): %v", err)
-	}
-	require.NoError(t, err, "needs promtool on PATH (it comes with Prometheus)")
-	return filepath.Join(dir, "usr", "bin", "promtool")
-}
-
-// promtool runs with a file in which each expression of the dashboard is a rule.
-func TestPromtoolParsesTheDashboard(t *testing.T) {
-	program := promtool(t)
+// promtool runs with a file in which each expression of the dashboards is a rule: it is as old as
+// what users have, while dashlint parses with the newest.
+func TestPromtoolParsesTheDashboards(t *testing.T) {
+	program := servers.Prometheus(t, "promtool")
 	expressions, err := Expressions()
 	require.NoError(t, err)
-	type rule struct {
+	type query struct {
 		Record string `json:"record"`
 		Expr   string `json:"expr"`
 	}
-	var rules []rule
+	var rules []query
 	for i, e := range expressions {
-		rules = append(rules, rule{fmt.Sprintf("dashboard:query:%d", i), e.Query})
+		rules = append(rules, query{fmt.Sprintf("dashboard:query:%d", i), e.Query})
 	}
-	check := func(rules []rule) (string, error) {
+	check := func(rules []query) (string, error) {
 		text, err := yaml.Marshal(map[string]any{"groups": []any{map[string]any{"name": "dashboard", "rules": rules}}})
 		require.NoError(t, err)
 		file := filepath.Join(t.TempDir(), "rules.yml")
@@ -139,43 +126,92 @@ func TestPromtoolParsesTheDashboard(t *testing.T) {
 	out, err := check(rules)
 	require.NoError(t, err, out)
 	require.Contains(t, out, fmt.Sprintf("%d rules found", len(rules)))
-	_, err = check(append(rules, rule{"dashboard:broken", "max by (kind ("}))
+	_, err = check(append(rules, query{"dashboard:broken", "max by (kind ("}))
 	require.Error(t, err, "promtool lets anything pass")
 }
 
 func TestAlerts(t *testing.T) {
-	program := promtool(t)
+	program := servers.Prometheus(t, "promtool")
 	for _, args := range [][]string{{"check", "rules", "shardscaler.rules.yml"}, {"test", "rules", "shardscaler.test.yml"}} {
 		out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput()
 		require.NoError(t, err, string(out))
 	}
 }
 
-// Every alert is in a test, and names only metrics that the dashboard shows too (and that are
-// therefore held against a scrape).
+// Every rule is in a test.
 func TestAlertsAreTested(t *testing.T) {
-	var file struct {
-		Groups []struct {
-			Rules []struct{ Alert, Record, Expr string }
-		}
+	tests, err := os.ReadFile("shardscaler.test.yml")
+	require.NoError(t, err)
+	for _, rule := range rules(t) {
+		require.Regexp(t, regexp.MustCompile(`\b`+rule.Alert+rule.Record+`\b`), string(tests))
 	}
+}
+
+type rule struct {
+	Alert, Record, Expr string
+	Labels, Annotations map[string]string
+}
+
+// rules reads the rules, of which there must be some of each group.
+func rules(t *testing.T) (all []rule) {
+	var file struct{ Groups []struct{ Rules []rule } }
 	text, err := os.ReadFile("shardscaler.rules.yml")
 	require.NoError(t, err)
 	require.NoError(t, yaml.Unmarshal(text, &file))
-	tests, err := os.ReadFile("shardscaler.test.yml")
+	for _, group := range file.Groups {
+		require.NotEmpty(t, group.Rules)
+		all = append(all, group.Rules...)
+	}
+	require.Greater(t, len(all), 10)
+	return all
+}
+
+const runbooks = "../docs/runbooks"
+
+// Each alert has a severity, says what is so, and has a page of the same name that says what it
+// means, what to look at and what to do; there are no other pages. What the pages link to exists.
+func TestEachAlertHasARunbook(t *testing.T) {
+	entries, err := os.ReadDir(runbooks)
 	require.NoError(t, err)
-	expressions, err := Expressions()
-	require.NoError(t, err)
-	shown := map[string]bool{}
-	for _, e := range expressions {
-		for _, name := range Names(e.Query) {
-			shown[name] = true
+	var pages, alerts []string
+	for _, entry := range entries {
+		pages = append(pages, strings.TrimSuffix(entry.Name(), ".md"))
+	}
+	for _, rule := range rules(t) {
+		if rule.Alert == "" {
+			require.Regexp(t, `^(\w+):(shardscaler_\w+):(\w+)$`, rule.Record, "level:metric:operations")
+			continue
+		}
+		alerts = append(alerts, rule.Alert)
+		require.Contains(t, []string{"warning", "critical"}, rule.Labels["severity"], rule.Alert)
+		require.NotEmpty(t, rule.Annotations["summary"], rule.Alert)
+		require.NotEmpty(t, rule.Annotations["description"], rule.Alert)
+		require.Equal(t, "https://github.com/shardscaler/shardscaler/blob/main/docs/runbooks/"+rule.Alert+".md", rule.Annotations["runbook_url"])
+	}
+	require.ElementsMatch(t, alerts, pages)
+	for _, page := range pages {
+		text, err := os.ReadFile(filepath.Join(runbooks, page+".md"))
+		require.NoError(t, err)
+		require.Regexp(t, `(?s)^# `+page+"\n\n## What it means\n\n.+\n## What to look at\n\n- .+\n## What to do\n\n- .+", string(text))
+		for _, link := range markdownLink.FindAllStringSubmatch(string(text), -1) {
+			target, anchor, _ := strings.Cut(link[1], "#")
+			linked, err := os.ReadFile(filepath.Join(runbooks, target))
+			require.NoError(t, err, page)
+			require.True(t, anchor == "" || slices.Contains(anchors(string(linked)), anchor), "%s: %s", page, link[1])
 		}
 	}
-	for _, rule := range file.Groups[0].Rules {
-		require.Regexp(t, regexp.MustCompile(`\b`+rule.Alert+rule.Record+`\b`), string(tests))
-		for _, name := range Names(rule.Expr) {
-			require.True(t, shown[name], "%s%s: %s", rule.Alert, rule.Record, name)
-		}
+}
+
+var (
+	markdownLink = regexp.MustCompile(`\]\(([^)]+)\)`)
+	heading      = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	noAnchor     = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// anchors are those of a page's headings, as GitHub makes them.
+func anchors(page string) (all []string) {
+	for _, h := range heading.FindAllStringSubmatch(page, -1) {
+		all = append(all, strings.ReplaceAll(noAnchor.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
 	}
+	return all
 }

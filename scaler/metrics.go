@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,9 +27,11 @@ type metrics struct {
 	drainSeconds, drainBlocked     prometheus.Gauge
 	lost                           prometheus.Gauge
 	duration                       prometheus.Observer
+	syncPeriod                     prometheus.Gauge
+	due                            atomic.Int64 // when the next decision is due at the latest, in Unix nanoseconds; 0: not known
 }
 
-func newMetrics(reg prometheus.Registerer, kind string) *metrics {
+func newMetrics(reg prometheus.Registerer, kind string, now func() time.Time) *metrics {
 	in := meter.In(prometheus.WrapRegistererWith(prometheus.Labels{"kind": kind}, prometheus.WrapRegistererWithPrefix("shardscaler_", reg)))
 	m := &metrics{
 		sizes:        map[string]*prometheus.GaugeVec{},
@@ -53,7 +56,15 @@ func newMetrics(reg prometheus.Registerer, kind string) *metrics {
 		conflict:  in.Gauge("conflicting_hpa", "1 while an HPA writes replicas that are not its own, or several HPAs select the same pods."),
 		duration: in.Histograms("tick_duration_seconds", "Duration of one tick: decide, order and act.",
 			[]float64{.0005, .001, .005, .02, .1, .5, 2, 10}).WithLabelValues(),
+		syncPeriod: in.Gauge("sync_period_seconds", "Most time between two decisions (syncPeriod), as configured."),
 	}
+	in.GaugeFunc("decision_delay_seconds", "Time by which the next decision is late: since the last one, beyond the sync period; 0 while it is not due.", func() float64 {
+		due := m.due.Load()
+		if due == 0 {
+			return 0
+		}
+		return max(0, now().Sub(time.Unix(0, due)).Seconds())
+	})
 	for name, help := range map[string]string{
 		"current": "Current replicas of the StatefulSet.", "wanted": "Needed replicas: what the signals ask for now, within init and max.",
 		"desired": "Desired replicas: the needed ones after windows, policies, bounds and holds.",
@@ -62,6 +73,12 @@ func newMetrics(reg prometheus.Registerer, kind string) *metrics {
 		m.sizes[name] = in.Gauges("replicas_"+name, help)
 	}
 	return m
+}
+
+// decided notes that a decision was made, and how long after it the next one is due at the latest.
+func (m *metrics) decided(at time.Time, period time.Duration) {
+	m.syncPeriod.Set(period.Seconds())
+	m.due.Store(at.Add(period).UnixNano())
 }
 
 func (m *metrics) observe(d *outcome.Report, took time.Duration) {

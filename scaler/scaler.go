@@ -108,7 +108,7 @@ func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg promethe
 		cfg.Now = time.Now
 	}
 	return &Scaler{
-		cfg: cfg, engine: engine, act: act, log: log.With("kind", cfg.Kind), m: newMetrics(reg, cfg.Kind), period: 2 * time.Second,
+		cfg: cfg, engine: engine, act: act, log: log.With("kind", cfg.Kind), m: newMetrics(reg, cfg.Kind, cfg.Now), period: 2 * time.Second,
 		events: events{act: act, dryRun: cfg.DryRun, passed: map[string]bool{}, raised: map[string]raised{}},
 		groups: groups{act: act, told: map[string]*told{}}, doc: document{ticks: keptTicks},
 	}
@@ -170,7 +170,9 @@ func (s *Scaler) tell(ctx context.Context, t *tick, begun time.Time) {
 	}
 	s.log.Log(ctx, level, t.d.Summary, "statefulset", t.d.StatefulSet, "decision", t.d.Verb, "reason", t.d.Reason, "act", act.Text)
 	s.last = *t.d
-	s.m.observe(t.d, s.cfg.Now().Sub(begun))
+	ended := s.cfg.Now()
+	s.m.observe(t.d, ended.Sub(begun))
+	s.m.decided(ended, s.period)
 }
 
 // statefulSet names the StatefulSet for the actuator; its UID is empty while it is not known.

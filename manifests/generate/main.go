@@ -1,7 +1,7 @@
 // Command generate writes the files of kustomize that follow from the chart, which is the only
 // source of what both install: `go generate ./manifests`.
 //
-// In: manifests/chart, rendered by Helm, the definition of InstanceGroups, the dashboard and its
+// In: manifests/chart, rendered by Helm, the definition of InstanceGroups, the dashboards and the
 // rules. Out: files below a folder like manifests, the chart's copies of these, and the JSON schemas of the tuning and of the chart's values.
 package main
 
@@ -57,9 +57,13 @@ var all = []generated{
 // copied are files of the checkout that the chart has too, by where it has them: a chart holds all
 // that it needs.
 var copied = map[string]string{
-	"chart/files/instancegroups.yaml": "manifests/cluster/base/shardscaler.io_instancegroups.yaml",
-	"chart/files/rules.yml":           "dashboards/shardscaler.rules.yml",
-	"chart/files/dashboard.json":      "dashboards/shardscaler.json",
+	"chart/files/instancegroups.yaml":         "manifests/cluster/base/shardscaler.io_instancegroups.yaml",
+	"chart/files/rules.yml":                   "dashboards/shardscaler.rules.yml",
+	"chart/files/dashboards/overview.json":    "dashboards/overview.json",
+	"chart/files/dashboards/kind.json":        "dashboards/kind.json",
+	"chart/files/dashboards/instance.json":    "dashboards/instance.json",
+	"chart/files/dashboards/rebalancing.json": "dashboards/rebalancing.json",
+	"chart/files/dashboards/controller.json":  "dashboards/controller.json",
 }
 
 func generate(root, out string) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // TestWhatRunsNowhereIsReassignedAtOnce loses instances of which nothing runs any more: a pod that is
@@ -21,7 +22,7 @@ import (
 // each, so that a pod can be kept from running again.
 func TestWhatRunsNowhereIsReassignedAtOnce(t *testing.T) {
 	const size, rules = 4, 240
-	w, ids := startOnNodes(t, size, rules, func(o *product.Options, k *config.Kind) {
+	w, ids := startOnNodes(t, size, rules, func(_ *servers.Env, o *product.Options, k *config.Kind) {
 		o.WorkloadFlags = append(o.WorkloadFlags, "--fences")
 		k.Health = config.Health{Action: config.ActionReassign, ReassignAfter: new(config.Duration(0))}
 	})

@@ -25,9 +25,9 @@ import (
 
 // startOnNodes starts the product with so many Rules on instances, each on a node of this test's own,
 // which acknowledge what is revoked.
-func startOnNodes(t *testing.T, size, rules int, adapt func(*product.Options, *config.Kind)) (w *world, ids []string) {
+func startOnNodes(t *testing.T, size, rules int, adapt func(*servers.Env, *product.Options, *config.Kind)) (w *world, ids []string) {
 	var nodes []string
-	w = startBeside(t, func(_ *servers.Env, o *product.Options) {
+	w = startBeside(t, func(env *servers.Env, o *product.Options) {
 		o.Sizes = map[string]int{thingSet: thingInit, ruleSet: size}
 		o.Before = func(ctx context.Context, s *product.Stack) error {
 			for i := range size {
@@ -38,7 +38,7 @@ func startOnNodes(t *testing.T, size, rules int, adapt func(*product.Options, *c
 		k := &o.Config.Kinds[1]
 		k.Init = size // else it is lowered while nothing has been imported
 		k.TargetPerInstance, k.HandOff = rules/size, config.HandOffAcknowledged
-		adapt(o, k)
+		adapt(env, o, k)
 	})
 	t.Cleanup(func() {
 		for _, name := range nodes {
@@ -58,7 +58,9 @@ func startOnNodes(t *testing.T, size, rules int, adapt func(*product.Options, *c
 // this test's own: one instance of the Rules on each.
 func TestNodeLost(t *testing.T) {
 	const size, rules = 4, 240
-	w, ids := startOnNodes(t, size, rules, func(_ *product.Options, k *config.Kind) { k.LostNodeGrace = config.Duration(2 * time.Second) })
+	w, ids := startOnNodes(t, size, rules, func(_ *servers.Env, _ *product.Options, k *config.Kind) {
+		k.LostNodeGrace = config.Duration(2 * time.Second)
+	})
 	w.runsWhatIsAssigned(rule)
 
 	t.Run("of an instance that answers", func(t *testing.T) {
@@ -190,16 +192,10 @@ func onePodANode(ctx context.Context, s *product.Stack, set string, names []stri
 	})
 }
 
-// loseNode loses the node of a pod: it takes the node's Lease from kwok and never renews it, so
-// that kwok reports for the node no more. It returns when Kubernetes knows.
+// loseNode loses the node of a pod. It returns when Kubernetes knows.
 func (w *world) loseNode(pod string) (name string) {
 	w.t.Helper()
-	p, err := w.Kube.CoreV1().Pods(w.Namespace).Get(w.t.Context(), pod, metav1.GetOptions{})
-	require.NoError(w.t, err)
-	name = p.Spec.NodeName
-	patch := fmt.Sprintf(`{"spec":{"holderIdentity":"nobody","leaseDurationSeconds":3600,"renewTime":%q}}`, time.Now().UTC().Format(metav1.RFC3339Micro))
-	_, err = w.Kube.CoordinationV1().Leases(corev1.NamespaceNodeLease).Patch(w.t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-	require.NoError(w.t, err)
+	name = w.silenceNode(pod)
 	w.until("Kubernetes has lost node "+name, func(ctx context.Context) error {
 		node, err := w.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
@@ -212,6 +208,19 @@ func (w *world) loseNode(pod string) (name string) {
 		}
 		return errors.New("it is not")
 	})
+	return name
+}
+
+// silenceNode takes the Lease of a pod's node from kwok and never renews it, so that kwok reports for
+// the node no more: Kubernetes loses it after a grace.
+func (w *world) silenceNode(pod string) (name string) {
+	w.t.Helper()
+	p, err := w.Kube.CoreV1().Pods(w.Namespace).Get(w.t.Context(), pod, metav1.GetOptions{})
+	require.NoError(w.t, err)
+	name = p.Spec.NodeName
+	patch := fmt.Sprintf(`{"spec":{"holderIdentity":"nobody","leaseDurationSeconds":3600,"renewTime":%q}}`, time.Now().UTC().Format(metav1.RFC3339Micro))
+	_, err = w.Kube.CoordinationV1().Leases(corev1.NamespaceNodeLease).Patch(w.t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	require.NoError(w.t, err)
 	return name
 }
 
