@@ -57,7 +57,7 @@ const chart = "chart"
 func render(t *testing.T, namespace string, flags ...string) []unstructured.Unstructured {
 	t.Helper()
 	text, err := helm(t.Context(), append([]string{
-		"template", "any", chart, "--namespace", namespace,
+		"template", "any", chart, "--namespace", namespace, "--no-hooks",
 		"--api-versions", "shardscaler.io/v1alpha1/InstanceGroup",
 	}, flags...)...)
 	require.NoError(t, err)

@@ -178,7 +178,7 @@ const readEvery = 100 * time.Millisecond
 func readCatalogue(t *testing.T, db servers.Database, e *Engine) *observedtest.Recorder {
 	kind := config.Default("Thing", "iota-dac")
 	kind.Catalogue.Interval = config.Duration(readEvery)
-	s, err := catalog.New(db.ReaderURL, func(string) (catalog.Reconciler, bool) { return e, true },
+	s, err := catalog.New(catalog.At(db.ReaderURL), func(string) (catalog.Reconciler, bool) { return e, true },
 		slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry())
 	require.NoError(t, err)
 	s.Configure([]config.Kind{kind})

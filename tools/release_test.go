@@ -200,7 +200,7 @@ func (im released) knowsTimeZones(t *testing.T) {
 		defer cancel()
 		server, err := im.Command(ctx, []string{"TZ=" + zone}, "/shardscaler", "run", "--namespace=none", "--pod-name=none", "--config=/config.yaml",
 			"--kubeconfig=/kubeconfig", "--zookeeper=127.0.0.1:1", "--mqtt=tcp://127.0.0.1:1", "--catalogue-dsn-file=/catalogue-dsn",
-			"--listen=127.0.0.1:0", "--secure-port=0", "--dry-run")
+			"--listen=127.0.0.1:0", "--secure-port=0", "--mode=recommend")
 		require.NoError(t, err)
 		said, err := server.StderrPipe()
 		require.NoError(t, err)

@@ -44,13 +44,16 @@ var ErrVoid = errors.New("the read counts for nothing")
 
 // Source reads the catalogues of all configured kinds.
 type Source struct {
-	dsn         dsn
+	address     func() (string, error)
 	timeout     time.Duration // of one read, connecting included
+	lookEvery   time.Duration // between two looks at the address
 	reconcilers func(kind string) (Reconciler, bool)
 	log         *slog.Logger
 	metrics     *metrics
 
 	mu      sync.Mutex
+	dsn     dsn  // the last good one of address
+	refused bool // the present one is not a good one
 	kinds   map[string]*watch
 	changed chan struct{} // closed and replaced when the set of watches changes
 }
@@ -78,16 +81,24 @@ type watch struct {
 	pace   pace // of keepReading alone
 }
 
-// New returns a Source without kinds. It only checks the DSN, which is
-// postgres://user:password@host:port/db?… or the same with mysql or mariadb. reconcilers returns
+// At is the address of a database whose address never changes.
+func At(dsn string) func() (string, error) { return func() (string, error) { return dsn, nil } }
+
+// New returns a Source without kinds. address returns the DSN, which is
+// postgres://user:password@host:port/db?… or the same with mysql or mariadb; it is only checked, and
+// asked for again while the Source reads: a file with a password may be renewed. reconcilers returns
 // the reconciler of a kind; false: it has none, and is not read.
-func New(dsn string, reconcilers func(kind string) (Reconciler, bool), log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
-	d, err := parseDSN(dsn)
+func New(address func() (string, error), reconcilers func(kind string) (Reconciler, bool), log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
+	text, err := address()
+	if err != nil {
+		return nil, err
+	}
+	d, err := parseDSN(text)
 	if err != nil {
 		return nil, err
 	}
 	return &Source{
-		dsn: d, timeout: 2 * time.Minute, reconcilers: reconcilers,
+		address: address, dsn: d, timeout: 2 * time.Minute, lookEvery: 10 * time.Second, reconcilers: reconcilers,
 		log: log, metrics: newMetrics(reg), changed: make(chan struct{}),
 	}, nil
 }
@@ -96,7 +107,7 @@ func New(dsn string, reconcilers func(kind string) (Reconciler, bool), log *slog
 // at a time.
 func (s *Source) With(reconcilers func(kind string) (Reconciler, bool)) *Source {
 	return &Source{
-		dsn: s.dsn, timeout: s.timeout, reconcilers: reconcilers, log: s.log, metrics: s.metrics, changed: make(chan struct{}),
+		address: s.address, dsn: s.dsn, timeout: s.timeout, lookEvery: s.lookEvery, reconcilers: reconcilers, log: s.log, metrics: s.metrics, changed: make(chan struct{}),
 	}
 }
 
@@ -147,19 +158,61 @@ func (s *Source) Padded(kind string) bool {
 
 // Run reads until ctx ends, every kind first at once.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
-	db, err := s.dsn.open()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
 	for ctx.Err() == nil {
-		s.readUntilChanged(ctx, db, sink)
+		if err := s.readAt(ctx, s.look(), sink); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// readUntilChanged reads all kinds side by side until ctx ends or the set of kinds changes.
-func (s *Source) readUntilChanged(ctx context.Context, db *sql.DB, sink func(observed.Signal)) {
+// readAt reads until ctx ends or the database has another address.
+func (s *Source) readAt(ctx context.Context, at dsn, sink func(observed.Signal)) error {
+	db, err := at.open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	for ctx.Err() == nil && s.last() == at {
+		s.readUntilChanged(ctx, db, at, sink)
+	}
+	return nil
+}
+
+// look asks for the address, and returns the last good one.
+func (s *Source) look() dsn {
+	text, err := s.address()
+	var d dsn
+	if err == nil {
+		d, err = parseDSN(text)
+	}
+	if err == nil && d != s.last() {
+		err = d.check()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err == nil && s.dsn != d:
+		s.log.Info("the catalogue's address or password has changed")
+		s.dsn, s.refused = d, false
+	case err == nil:
+		s.refused = false
+	case !s.refused: // the driver's own words may hold the password
+		s.refused = true
+		s.log.Warn("the catalogue's address cannot be read and stays as it was")
+	}
+	return s.dsn
+}
+
+func (s *Source) last() dsn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dsn
+}
+
+// readUntilChanged reads all kinds side by side until ctx ends, or the set of kinds or the address
+// changes.
+func (s *Source) readUntilChanged(ctx context.Context, db *sql.DB, at dsn, sink func(observed.Signal)) {
 	ctx, cancel := context.WithCancel(ctx)
 	s.mu.Lock()
 	var all sync.WaitGroup
@@ -168,9 +221,17 @@ func (s *Source) readUntilChanged(ctx context.Context, db *sql.DB, sink func(obs
 	}
 	changed := s.changed
 	s.mu.Unlock()
-	select {
-	case <-ctx.Done():
-	case <-changed:
+	ticker := time.NewTicker(s.lookEvery)
+	defer ticker.Stop()
+	for same := true; same; {
+		select {
+		case <-ctx.Done():
+			same = false
+		case <-changed:
+			same = false
+		case <-ticker.C:
+			same = s.look() == at
+		}
 	}
 	cancel()
 	all.Wait()

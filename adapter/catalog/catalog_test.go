@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,10 +93,15 @@ func catalogue(t *testing.T, url, query string, r *reader) (s *Source, rec *obse
 
 func catalogueOf(t *testing.T, url string, kind config.Kind, r *reader) (s *Source, rec *observedtest.Recorder) {
 	t.Helper()
+	return catalogueAt(t, At(url), kind, r)
+}
+
+func catalogueAt(t *testing.T, address func() (string, error), kind config.Kind, r *reader) (s *Source, rec *observedtest.Recorder) {
+	t.Helper()
 	before := goleak.IgnoreCurrent()
-	s, err := New(url, func(string) (Reconciler, bool) { return r, true }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s, err := New(address, func(string) (Reconciler, bool) { return r, true }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
-	s.timeout = 20 * time.Second
+	s.timeout, s.lookEvery = 20*time.Second, 50*time.Millisecond
 	s.Configure([]config.Kind{kind})
 	rec = &observedtest.Recorder{}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -129,6 +136,32 @@ func TestAReadIsStreamedWholeWithWeightsAndLabels(t *testing.T) {
 	i := slices.IndexFunc(r.complete[0], func(k observed.ResourceKnown) bool { return k.ID == "thing-7" })
 	require.Equal(t, observed.ResourceKnown{ID: "thing-7", Weight: 7, Labels: map[string]string{"site": "a"}}, r.complete[0][i])
 	require.Equal(t, 2500, first(t, rec).(observed.Catalogued).Count)
+}
+
+// The file with the password is renewed while a server runs; what is no address changes nothing.
+func TestANewPasswordIsTakenIntoUse(t *testing.T) {
+	env := servers.Require(t, servers.PartPostgres)
+	right := env.Postgres.NewDatabase(t).ReaderURL
+	wrong, err := url.Parse(right)
+	require.NoError(t, err)
+	wrong.User = url.UserPassword(wrong.User.Username(), "former")
+	var file atomic.Pointer[string]
+	write := func(text string) { file.Store(&text) }
+	write(wrong.String())
+	r := newReader()
+	s, rec := catalogueAt(t, func() (string, error) { return *file.Load(), nil }, config.Default("Thing", "iota-dac"), r)
+	failed, ok := first(t, rec).(observed.Failed)
+	require.True(t, ok)
+	require.NotContains(t, failed.Err.Error(), "former")
+	<-r.ended
+	write(right)
+	<-r.ended
+	require.Len(t, r.complete, 1)
+	write("postgres://user:secret%@host")
+	time.Sleep(4 * s.lookEvery)
+	s.Trigger("Thing")
+	<-r.ended
+	require.Len(t, r.complete, 2)
 }
 
 func TestTriggersAndSecondReads(t *testing.T) {
@@ -332,7 +365,7 @@ func TestTheComparisonIsNoPartOfWhatAReadCosts(t *testing.T) {
 	env := servers.Require(t, servers.PartPostgres)
 	r := newReader()
 	r.comparing = 50 * time.Millisecond
-	s, err := New(env.Postgres.NewDatabase(t).ReaderURL, func(string) (Reconciler, bool) { return r, true },
+	s, err := New(At(env.Postgres.NewDatabase(t).ReaderURL), func(string) (Reconciler, bool) { return r, true },
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
 	s.Configure([]config.Kind{config.Default("Thing", "iota-dac")})

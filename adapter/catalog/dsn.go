@@ -158,6 +158,15 @@ func (d dsn) open() (*sql.DB, error) {
 	return db, nil
 }
 
+// check says whether the driver takes the address. Its error may hold the password.
+func (d dsn) check() error {
+	db, err := d.connector()
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
 // connector is the database; nothing is connected yet.
 func (d dsn) connector() (*sql.DB, error) {
 	if d.driver != "pgx" {

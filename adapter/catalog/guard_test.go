@@ -57,7 +57,7 @@ func (p *panicking) Next(into []driver.Value) error {
 func TestAPanicOfTheDriverIsAFailedRead(t *testing.T) {
 	r := newReader()
 	kind := config.Default("Thing", "iota-dac")
-	s, err := New("postgres://localhost/db", func(string) (Reconciler, bool) { return r, true },
+	s, err := New(At("postgres://localhost/db"), func(string) (Reconciler, bool) { return r, true },
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
 	s.Configure([]config.Kind{kind})

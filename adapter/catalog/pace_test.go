@@ -100,7 +100,7 @@ func (c *compared) EndRead(context.Context, []observed.ResourceKnown) (next time
 func readSlowly(t *testing.T, d *slowDB, interval time.Duration, c *compared) *Source {
 	kind := config.Default("Thing", "iota-dac")
 	kind.Catalogue.Interval = config.Duration(interval)
-	s, err := New("postgres://u:p@h/db", func(string) (Reconciler, bool) { return c, true },
+	s, err := New(At("postgres://u:p@h/db"), func(string) (Reconciler, bool) { return c, true },
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
 	s.timeout = time.Hour
@@ -110,7 +110,7 @@ func readSlowly(t *testing.T, d *slowDB, interval time.Duration, c *compared) *S
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.readUntilChanged(ctx, db, func(observed.Signal) {})
+		s.readUntilChanged(ctx, db, s.last(), func(observed.Signal) {})
 	}()
 	t.Cleanup(func() {
 		cancel()

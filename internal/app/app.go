@@ -148,11 +148,8 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 // newSources prepares every input; only ZooKeeper's client connects before Run, in the background.
 func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	o := a.opts
-	dsn, err := o.CatalogueDSN()
-	if err != nil {
-		return err
-	}
-	a.catalog, err = catalog.New(dsn, a.reconciler, a.log, reg)
+	var err error
+	a.catalog, err = catalog.New(a.opts.CatalogueDSN, a.reconciler, a.log, reg)
 	if err != nil {
 		return err
 	}
@@ -224,7 +221,13 @@ func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	})
 	g.Go(func() error { return a.duringTerms(ctx, (*leadership).whileHeard, a.notify.Run) })
 	g.Go(func() error { return a.duringTerms(ctx, (*leadership).inTerm, a.catalog.Run) })
-	g.Go(func() error { return a.counted.Run(ctx, a.state.Apply) })
+	g.Go(func() error {
+		a.live.await(ctx, func(cfg *config.Config) bool { return anyIn(cfg, config.ModeRecommend) })
+		if ctx.Err() != nil {
+			return nil
+		}
+		return a.counted.Run(ctx, a.state.Apply)
+	})
 	g.Go(func() error {
 		defer resign()
 		return a.keepRunners(ctx)

@@ -123,7 +123,7 @@ func lead(ctx context.Context, t *testing.T, c *cluster, kinds int) (end func())
 	a.workload = workload.New(workload.Config{Namespace: "iota"}, workload.Clients{Kube: c.kube, Metadata: c.metadata, Metrics: c.metrics}, reg)
 	a.owners = owners.New(owners.Config{Namespace: "iota"}, c.kube, c.dynamic, log)
 	var err error
-	a.catalog, err = catalog.New("postgres://127.0.0.1:1/iota", a.reconciler, log, reg)
+	a.catalog, err = catalog.New(catalog.At("postgres://127.0.0.1:1/iota"), a.reconciler, log, reg)
 	require.NoError(t, err)
 	a.counted = a.catalog.With(counters)
 	a.notify = notify.New(notify.Config{}, handler{&a.runners, a.catalog}, log, reg)

@@ -157,7 +157,7 @@ func (l *leadership) elect(ctx context.Context, o Options, beats election.Beats,
 // awaitRest returns when no kind is to be written and none is any more, or when ctx ends.
 func awaitRest(ctx context.Context, l *live, s *runners) {
 	for more := true; more; more = wake.Sleep(ctx, leadAgain) {
-		l.await(ctx, func(cfg *config.Config) bool { return !acts(cfg) })
+		l.await(ctx, func(cfg *config.Config) bool { return !anyIn(cfg, config.ModeAct) })
 		if !slices.ContainsFunc(s.all(), func(r *runner) bool { return r.engine.Leading() }) {
 			return
 		}
@@ -168,7 +168,7 @@ func awaitRest(ctx context.Context, l *live, s *runners) {
 // leader's beat is a write too.
 func electWhileActing(ctx context.Context, a *App) {
 	for ctx.Err() == nil {
-		a.live.await(ctx, acts)
+		a.live.await(ctx, func(cfg *config.Config) bool { return anyIn(cfg, config.ModeAct) })
 		acting, end := context.WithCancel(ctx)
 		go func() {
 			defer end()

@@ -206,7 +206,7 @@ func (l *live) await(ctx context.Context, holds func(cfg *config.Config) bool) {
 	}
 }
 
-// acts says whether a configuration has anything written.
-func acts(cfg *config.Config) bool {
-	return slices.ContainsFunc(cfg.Kinds, func(k config.Kind) bool { return k.Mode == config.ModeAct })
+// anyIn says whether a configuration has a kind in a mode.
+func anyIn(cfg *config.Config, mode config.Mode) bool {
+	return slices.ContainsFunc(cfg.Kinds, func(k config.Kind) bool { return k.Mode == mode })
 }

@@ -32,6 +32,7 @@ func leadingApp(t *testing.T, connect string) (*App, *rebalancer.Engine) {
 		state: observed.New("shardscaler", nil), leadership: newLeadership(), live: &live{cfg: cfg, kinds: byName(cfg)},
 		runners: runners{by: map[string]*runner{"Thing": {kind: "Thing", engine: e, log: log}}},
 	}
+	a.runners.by["Thing"].app = a
 	a.state.Configure([]config.Kind{kind})
 	ctx, cancel := context.WithCancel(t.Context())
 	a.leadership.Lead(ctx)

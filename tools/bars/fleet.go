@@ -92,7 +92,7 @@ func (f *fleet) options(o *product.Options, replicas int, between wires) error {
 	for i := range o.Config.Kinds {
 		c := &o.Config.Kinds[i].Catalogue
 		c.Interval = catalogueInterval
-		c.Lag, c.MaxDeletes = nil, nil // today's build refuses fields that it does not know
+		c.Lag, c.MaxDeletes, o.Config.Kinds[i].Mode = nil, nil, "" // today's build refuses fields that it does not know
 	}
 	for range replicas {
 		if !between.zookeeper {

@@ -34,6 +34,7 @@ func TestTwoBuildsTakeTurns(t *testing.T) {
 		slowMoves(o.Config)
 		for i := range o.Config.Kinds { // the build before refuses fields that it does not know
 			o.Config.Kinds[i].Catalogue.Lag, o.Config.Kinds[i].Catalogue.MaxDeletes = nil, nil
+			o.Config.Kinds[i].Mode = ""
 		}
 	})
 	former := buildOf(t, buildBefore)
