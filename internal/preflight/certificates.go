@@ -24,7 +24,7 @@ func (l *look) certificates(_ context.Context, f *findings) {
 	case l.TLSSelfManaged:
 		f.add("serving certificate", doctor.OK, "", "the server makes it and keeps it in Secret %s/%s", l.Namespace, l.TLSSecret)
 	case l.TLSCertFile == "":
-		f.add("serving certificate", doctor.Warning, "set --tls-self-managed, or --tls-cert-file and --tls-private-key-file", "none is named: callers are served one that nobody trusts")
+		f.add("serving certificate", doctor.Warning, "set --tls-self-managed, or --tls-cert-file and --tls-private-key-file", "none is named: callers are served one that no authority has signed")
 	default:
 		l.pair(f, "serving certificate", "--tls-cert-file", l.TLSCertFile, l.TLSKeyFile, name)
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	zookeeper "github.com/go-zookeeper/zk"
+
 	"github.com/shardscaler/shardscaler/adapter/catalog"
 	"github.com/shardscaler/shardscaler/adapter/heartbeat"
 	"github.com/shardscaler/shardscaler/adapter/notify"
@@ -34,11 +36,11 @@ func (l *look) zooKeeper(ctx context.Context, f *findings) {
 	up := 0
 	for _, s := range seen.Servers {
 		switch of := check + " " + s.Address; {
-		case s.Trouble != nil && s.Version == "" && isSilent(s.Trouble):
-			f.add(of, doctor.Warning, "start it, or correct --zookeeper and the network between", "it cannot be reached: %v", s.Trouble)
-		case s.Trouble != nil:
+		case errors.Is(s.Trouble, zk.ErrNoWord):
 			up++
 			f.add(of, doctor.Info, "", "its version is not known: %v", s.Trouble)
+		case s.Trouble != nil:
+			f.add(of, doctor.Warning, "start it, or correct --zookeeper and the network between", "it cannot be reached: %v", s.Trouble)
 		case s.Mode == "":
 			f.add(of, doctor.Warning, "look at the other servers: it is in no quorum", "version %s, in no quorum", s.Version)
 		case !tested(s.Version, testedZooKeeper):
@@ -62,15 +64,11 @@ func (l *look) zooKeeper(ctx context.Context, f *findings) {
 	}
 }
 
-// isSilent says whether an error is that of a server that cannot be reached, and not one of what it
-// answers.
-func isSilent(err error) bool { return !strings.Contains(err.Error(), "whitelist") }
-
 func cureOfStore(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "start the servers, or correct --zookeeper, --zookeeper-tls and the network between"
-	case strings.Contains(err.Error(), "not authenticated"):
+	case errors.Is(err, zookeeper.ErrNoAuth):
 		return "correct the file of --zookeeper-auth-file, or the access list of the znode: docs/operating.md, \"ZooKeeper with credentials and TLS\""
 	}
 	return "docs/operating.md, \"ZooKeeper with credentials and TLS\""

@@ -23,6 +23,9 @@ type Server struct {
 	Trouble       error
 }
 
+// ErrNoWord is the Trouble of a server that is there and says nothing of itself.
+var ErrNoWord = errors.New("it does not answer the word srvr (4lw.commands.whitelist)")
+
 // Ensemble is what Probe has seen.
 type Ensemble struct {
 	Servers []Server
@@ -102,7 +105,7 @@ func askServer(ctx context.Context, address string, files *clienttls.Files) Serv
 		}
 	}
 	if s.Version == "" {
-		s.Trouble = fmt.Errorf("it does not answer the word srvr (4lw.commands.whitelist): %.80q", strings.TrimSpace(answer))
+		s.Trouble = fmt.Errorf("%w: %.80q", ErrNoWord, strings.TrimSpace(answer))
 	}
 	return s
 }

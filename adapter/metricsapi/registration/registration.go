@@ -117,7 +117,7 @@ func (w *Watcher) sync(ctx context.Context, name string) error {
 	}
 	patch := w.patch(object, leads)
 	if patch != nil && w.cfg.ReadOnly {
-		w.found(name, false, "it would be changed, and the mode of this process has nothing written; it leads to "+target(object))
+		w.found(name, false, "it should be changed, and the mode of this process writes nothing; it leads to "+target(object))
 		return nil
 	}
 	if patch != nil {

@@ -147,7 +147,7 @@ func TestUnreadable(t *testing.T) {
 }
 
 func TestReadOnlyWritesNothingAndSaysWhatItWould(t *testing.T) {
-	for service, fault := range map[string]string{own: "has nothing written; it leads to Service " + own, foreign: "has nothing written; it leads to Service " + foreign} {
+	for service, fault := range map[string]string{own: "writes nothing; it leads to Service " + own, foreign: "writes nothing; it leads to Service " + foreign} {
 		c := newCluster(service)
 		w := c.watcher(Config{Bundle: bundle("new"), TakeOver: true, ReadOnly: true})
 		require.NoError(t, w.Sync(t.Context()))

@@ -65,7 +65,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* How a pod and its container are held: as nobody's, without a writable root. */ -}}
+{{- /* How a pod and its container are held: without privileges, and without a writable root. */ -}}
 {{- define "shardscaler.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
