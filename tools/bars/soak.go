@@ -68,12 +68,13 @@ func runSoak(ctx context.Context, b *bench, things int, long time.Duration, out 
 	return len(s.report.promises) == 0
 }
 
-// soakConfig makes room for sizes to change, and has the catalogue make good within minutes what a
-// broker that was killed has lost.
+// soakConfig makes room for sizes to change, has instances acknowledge what is taken from them (an
+// immediate hand-off lets one that hangs run what another has by then), and has the catalogue make
+// good within minutes what a broker that was killed has lost.
 func soakConfig(o *product.Options) {
 	o.Config.MaxInstancesCeiling = mostResized
 	k := &o.Config.Kinds[0]
-	k.TargetPerInstance, k.Max = soakTarget, mostResized
+	k.TargetPerInstance, k.Max, k.HandOff = soakTarget, mostResized, config.HandOffAcknowledged
 	k.Catalogue.Interval = config.Duration(time.Minute)
 	k.Behavior.ScaleDown.StabilizationWindow = new(config.Duration)
 }
