@@ -41,9 +41,7 @@ Exit status: 0 nothing is missing (there may be warnings), 1 something is, 2 fla
 			if c.Patience < time.Second || c.Patience > time.Minute {
 				return fmt.Errorf("--timeout %s: must be between 1s and 1m", c.Patience)
 			}
-			if c.ConfigFile != "" && !cmd.Flags().Changed("config-map") {
-				c.ConfigMap = ""
-			}
+			oneConfiguration(cmd, &c.Options)
 			if c.PodName == "" {
 				c.PodName = "preflight"
 			}
@@ -76,6 +74,8 @@ Exit status: 0 nothing is missing (there may be warnings), 1 something is, 2 fla
 		f.String(other, "", "")
 		_ = f.MarkHidden(other) // it exists
 	}
+	f.Bool("dry-run", false, "")
+	_ = f.MarkHidden("dry-run")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)) // it exists
 	return cmd
 }
@@ -93,12 +93,5 @@ func printFindings(w io.Writer, format string, r *doctor.Report) error {
 	if err := printers.NewTablePrinter(printers.PrintOptions{}).PrintObj(show.Findings(r.Items), w); err != nil {
 		return err
 	}
-	for _, i := range r.Items {
-		if i.Next != "" && i.Status != doctor.OK {
-			if _, err := fmt.Fprintf(w, "%s: next: %s\n", show.Plain(i.Check), show.Plain(i.Next)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return show.Next(w, r.Items)
 }

@@ -43,9 +43,7 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 			}
 			gcpace.Start()
 			o.Version = version
-			if o.ConfigFile != "" && !cmd.Flags().Changed("config-map") {
-				o.ConfigMap = ""
-			}
+			oneConfiguration(cmd, &o)
 			server, err := app.New(cmd.Context(), o, log)
 			if err != nil {
 				return fmt.Errorf("start: %w", err)
@@ -67,6 +65,13 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	return cmd
+}
+
+// oneConfiguration lets a file stand in for the ConfigMap of the default name.
+func oneConfiguration(cmd *cobra.Command, o *app.Options) {
+	if o.ConfigFile != "" && !cmd.Flags().Changed("config-map") {
+		o.ConfigMap = ""
+	}
 }
 
 // disableVariable is the environment variable with what is switched off: writes, and nothing else so

@@ -37,8 +37,8 @@ func cancelWhenReplaced(ctx context.Context, cancel func(), leader string, leads
 	}
 }
 
-// forward lets the leader answer writes of a kind that is written. Over TLS the leader is told who the caller is; over plain
-// HTTP, where that is asked for, it is sent what the caller sent.
+// forward lets the leader answer writes of a kind that is written. Over TLS the leader is told who
+// the caller is; over plain HTTP, where that is asked for, it is sent what the caller sent.
 func (h *handlers) forward(ctx huma.Context, next func(huma.Context)) {
 	if v, ok := h.backend.Kind(ctx.Param("kind")); ok && v.Config.Mode != config.ModeAct {
 		h.refuse(ctx, http.StatusConflict, fmt.Sprintf("nothing is written for kind %s: its mode, or that of the server, is %s", v.Config.Name, v.Config.Mode))

@@ -334,11 +334,13 @@ func (r *runner) tell(seen *observed.Kind) ops.Told {
 func (r *runner) says(now time.Time) (said, error) {
 	var s said
 	maxAge := scaler.MaxAge
-	if mode := r.app.live.mode(r.kind); mode == config.ModeObserve {
+	s.report, _ = r.own()
+	switch mode := r.app.live.mode(r.kind); {
+	case mode == config.ModeObserve:
 		return said{}, errors.New("mode is observe")
-	} else if s.report, _ = r.own(); s.report == nil && mode == config.ModeRecommend {
+	case s.report == nil && mode == config.ModeRecommend:
 		return said{}, errors.New("no decision has been made yet")
-	} else if s.report == nil {
+	case s.report == nil:
 		var err error
 		if s, err = read(r, &r.keptDecision, scaler.KeptName, parseSaid); err != nil {
 			return said{}, err

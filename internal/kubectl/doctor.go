@@ -3,7 +3,6 @@ package kubectl
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"strings"
 
@@ -99,12 +98,7 @@ func printReport(o *options, f *output, r *doctor.Report, problems bool) error {
 		if err := f.table(w, show.Findings(picked.Items)); err != nil || f.wide() {
 			return err
 		}
-		for _, i := range picked.Items {
-			if i.Next != "" && i.Status != doctor.OK {
-				fmt.Fprintf(w, "%s: next: %s\n", show.Plain(i.Check), show.Plain(i.Next))
-			}
-		}
-		return nil
+		return show.Next(w, picked.Items)
 	}
 	return f.print(o.Out, s)
 }

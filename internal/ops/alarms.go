@@ -93,12 +93,12 @@ func (a *alarms) stops() {
 	case config.ModeRecommend:
 		a.add(Info, "mode", "mode is recommend: decisions are shown, and nothing is written", cureOfMode, "mode", string(mode))
 	}
-	if d := v.Decision; mode == config.ModeObserve {
-		// there is none to miss
-	} else if d == nil {
+	switch d := v.Decision; {
+	case mode == config.ModeObserve: // there is none to miss
+	case d == nil:
 		a.add(Critical, "undecided", cmp.Or(v.Undecided, "no decision has been made yet"),
 			"look at the leader's log: it does not decide, or what it decides does not reach ZooKeeper", "why", v.Undecided)
-	} else if d.Blind != "" {
+	case d.Blind != "":
 		a.add(Critical, "blind", "nothing is decided or moved: "+d.Blind, "make the named source readable; it goes on by itself",
 			"why", d.Blind, "reason", string(d.Reason))
 	}

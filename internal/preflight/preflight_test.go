@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -161,6 +162,24 @@ func TestNothingIsMissing(t *testing.T) {
 	default:
 	}
 	require.True(t, server.IsConnected())
+}
+
+// A server of ZooKeeper and a broker that take connections and say nothing are named, and keep nothing
+// else from being looked at.
+func TestSilentServersHoldNothingUp(t *testing.T) {
+	p := newPlace(t)
+	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = silent.Close() })
+	c := p.config()
+	at := silent.Addr().String()
+	c.ZooKeeper = at + "," + c.ZooKeeper
+	c.Kafka = at + "," + c.Kafka
+	r := Run(t.Context(), c)
+	require.Contains(t, find(t, r, "ZooKeeper "+at).Cause, "cannot be reached")
+	require.Equal(t, doctor.Warning, find(t, r, "Kafka "+at).Status)
+	require.Contains(t, find(t, r, "ZooKeeper").Cause, "servers answer", text(t, r))
+	require.Contains(t, find(t, r, "Kafka topic "+p.topic).Cause, "partitions: 1", text(t, r))
 }
 
 // Each trouble is named, with what cures it, and no password is.

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/go-zookeeper/zk"
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,8 +45,10 @@ func Probe(ctx context.Context, cfg Config) (Ensemble, error) {
 		return Ensemble{}, err
 	}
 	seen := Ensemble{Servers: make([]Server, len(servers)), Chroot: chroot}
-	for i, server := range servers {
-		seen.Servers[i] = askServer(ctx, server, cfg.TLS)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	for i, server := range servers { // beside each other: one that is silent takes all the time there is
+		asking.Go(func() { seen.Servers[i] = askServer(ctx, server, cfg.TLS) })
 	}
 	l := newLink(cfg, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry()), func(string) {})
 	s, err := newSession(l)
@@ -124,9 +128,8 @@ func word(ctx context.Context, address string, files *clienttls.Files) (answer s
 		return "", err
 	}
 	defer func() { _ = conn.Close() }() // it was only read
-	if until, has := ctx.Deadline(); has {
-		_ = conn.SetDeadline(until) // a connection that is closed already fails below
-	}
+	// a connection that is closed already fails below
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
 	if _, err := conn.Write([]byte("srvr")); err != nil {
 		return "", err
 	}

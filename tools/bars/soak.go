@@ -75,7 +75,7 @@ func soakConfig(o *product.Options) {
 	o.Config.MaxInstancesCeiling = mostResized
 	k := &o.Config.Kinds[0]
 	k.TargetPerInstance, k.Max, k.HandOff = soakTarget, mostResized, config.HandOffAcknowledged
-	k.Catalogue.Interval = config.Duration(time.Minute)
+	k.Catalogue.Interval, k.Catalogue.Lag = config.Duration(time.Minute), new(config.Duration(time.Minute))
 	k.Behavior.ScaleDown.StabilizationWindow = new(config.Duration)
 }
 

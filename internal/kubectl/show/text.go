@@ -8,11 +8,25 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/kubectl/doctor"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/steps"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
+
+// Next writes what to do about each finding that is not ok.
+func Next(w io.Writer, list []doctor.Finding) error {
+	for _, f := range list {
+		if f.Next == "" || f.Status == doctor.OK {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%s: next: %s\n", Plain(f.Check), Plain(f.Next)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Alarms are what a person should look at, with what to do.
 func Alarms(w io.Writer, kinds []ops.Kind) {
